@@ -1,0 +1,62 @@
+"""The table of schemes: one line a backend, loaded when first asked for.
+
+Third parties add theirs by the entry-point group `asyncref.backends`, whose names are schemes and whose
+values are `asyncref.backends.base.Opener`s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Final, cast
+
+from asyncref.backends.base import Backend, Opener
+from asyncref.errors import UnknownSchemeError
+from asyncref.model import Limits
+from asyncref.uri import Reference
+
+_BUILT_IN: Final = {
+    "file": "asyncref.backends.file:open_file",
+    "s3": "asyncref.backends.s3:open_s3",
+}
+
+
+def schemes() -> list[str]:
+    """Every scheme that can be opened here, sorted."""
+    return sorted({*_BUILT_IN, *(point.name for point in entry_points(group="asyncref.backends"))})
+
+
+def opener(scheme: str) -> Opener:
+    """The function that opens a scheme's containers.
+
+    Raises:
+        UnknownSchemeError: No such backend; says which there are and how to add one.
+    """
+    if target := _BUILT_IN.get(scheme):
+        module, _, name = target.partition(":")
+        return cast("Opener", getattr(import_module(module), name))
+    for point in entry_points(group="asyncref.backends", name=scheme):
+        return cast("Opener", point.load())
+    raise UnknownSchemeError(
+        f"no backend for the scheme {scheme!r}",
+        hint=f"known are {', '.join(schemes())}; a package adds one by the entry-point group asyncref.backends",
+    )
+
+
+def open_backend(reference: Reference, options: Mapping[str, Any] | None = None, limits: Limits | None = None) -> Backend:
+    """Open the container that a reference names; no request is sent.
+
+    Args:
+        reference: Where; only scheme and container matter.
+        options: `storage_options` in fsspec's names, flat or keyed by scheme (`{"s3": {...}}`).
+        limits: Bounds; the defaults if None.
+
+    Raises:
+        UnknownSchemeError: No such backend.
+        OptionError: An unknown or refused option.
+    """
+    chosen = options or {}
+    if chosen and all(isinstance(value, Mapping) and key in schemes() for key, value in chosen.items()):
+        chosen = chosen.get(reference.scheme, {})
+    return opener(reference.scheme)(reference, chosen, limits or Limits())

@@ -1,0 +1,143 @@
+"""The protocol of a backend: one storage, one container, every method one stateless request.
+
+Paging, splitting, retries, limits, resuming, progress and the check of every answer against its pin are
+written once, in the engine. A backend translates: our requests into its protocol, its answers and its
+error codes (by one table) into our values and `asyncref.errors`. It knows neither the engine nor another
+backend, never retries, never sleeps, and holds no state but its connection pool and its credentials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from asyncref.model import Answer, Limits, ListRequest, Page, Pin, ReadRequest, Source
+from asyncref.uri import Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the engine has to know of a storage to drive it. Facts about a protocol, not settings.
+
+    Attributes:
+        hierarchical: A listing gives one folder and its sub-folders (file, http), not a flat key space.
+        ordered: Pages come in byte order of their keys.
+        ranged: `ListRequest.keys.after` starts a listing at any key.
+        versioned: The storage may keep versions, so `versioning()` is worth a request.
+        listing_pins: A listing's rows pin their objects; otherwise `stat` is asked for every one.
+        page_rows: Most rows a page.
+        concurrency: Requests in flight to start from and at most, unless `Limits` says otherwise.
+        folder_markers: Keys of zero bytes that end in `/` stand for folders.
+        prices_requests: Requests cost money: more than 100,000 `stat`s are announced first.
+    """
+
+    hierarchical: bool = False
+    ordered: bool = True
+    ranged: bool = True
+    versioned: bool = False
+    listing_pins: bool = True
+    page_rows: int = 1000
+    concurrency: int = 64
+    folder_markers: bool = True
+    prices_requests: bool = True
+
+
+@dataclass(slots=True)
+class Body:
+    """An answer on its way: its claims, and its bytes as stored, never decompressed.
+
+    Attributes:
+        answer: What the server says it sends.
+        chunks: The bytes in order. Raises `BrokenBodyError` if they end before the announced length.
+    """
+
+    answer: Answer
+    chunks: AsyncIterator[bytes]
+
+
+class Backend(Protocol):
+    """One container of one storage.
+
+    Every method is one request and raises from `asyncref.errors`: `RetryableError` if sending it again may
+    help, `StorageError` if not; both with the URI and the server's request id.
+    """
+
+    @property
+    def traits(self) -> Traits:
+        """What this storage can do."""
+        ...
+
+    def source(self, reference: Reference) -> Source:
+        """The record by which another session finds the same place; no request, no secret."""
+        ...
+
+    def reference(self, key: str) -> str:
+        """The raw reference of a key, such as `s3://bucket/a b#c`; never parsed again."""
+        ...
+
+    async def versioning(self) -> bool | None:
+        """Whether the container keeps or kept versions; None if that cannot be learnt (denied, no such call)."""
+        ...
+
+    async def list_page(self, request: ListRequest) -> Page:
+        """One page of a listing, rows in the server's order, complete as the server sent it.
+
+        Raises:
+            ProtocolError: The answer contradicts itself (cut, columns of unequal length, a key with two
+                latest versions or none, a cursor that does not advance).
+            ContainerNotFoundError: No such container or, for hierarchical storages, no such folder.
+            UnsupportedError: `request.versions` where the server knows no versions.
+        """
+        ...
+
+    async def stat(self, key: str, version: str | None = None) -> Pin:
+        """The pin of one object, by a HEAD, or by reading a file for its MD5.
+
+        Raises:
+            NotFoundError: Nothing there, or a folder marker only.
+        """
+        ...
+
+    async def history(self, key: str, limit: int = 1000) -> pa.RecordBatch:
+        """Versions of exactly this key, newest first, as rows of `PAGE_SCHEMA`; delete markers left out.
+
+        Raises:
+            UnsupportedError: The storage keeps none or does not list them.
+        """
+        ...
+
+    def read(self, request: ReadRequest) -> AbstractAsyncContextManager[Body]:
+        """One ranged, conditional read. The connection goes back to its pool on leaving the context.
+
+        Raises:
+            NotFoundError: 404, or a delete marker.
+            ChangedError: 412: the condition failed.
+            AccessDeniedError: 403; `code` tells what was denied where the server says.
+            ArchivedError: The object has to be restored first.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close the pool. Idempotent."""
+        ...
+
+
+class Opener(Protocol):
+    """What the scheme table holds: makes a backend for a reference's container, without a request."""
+
+    def __call__(self, reference: Reference, options: Mapping[str, Any], limits: Limits) -> Backend:
+        """Make the backend.
+
+        Args:
+            reference: Its scheme and container are used.
+            options: fsspec's names (`endpoint_url`, `key`, `anon`, ...).
+            limits: Its timeouts and concurrency size the connection pool.
+
+        Raises:
+            OptionError: An option that is unknown, malformed or refused by name.
+        """
+        ...

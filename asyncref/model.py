@@ -1,0 +1,297 @@
+"""Frozen values that every layer shares: sources, key ranges, pages, pins, limits.
+
+Two Arrow schemas carry all data; single objects never cross a task:
+
+* `PAGE_SCHEMA`: what one request of a listing gave, by key. Made by backends.
+* `ENTRY_SCHEMA`: what a manifest holds, by path. Made by the engine from pages.
+
+Both are *compact*: what follows from another column is null, and hex is raw bytes. The rules, which make
+a row's compact form unique (a manifest's identity is computed from it):
+
+* `etag16` holds the 16 bytes of an ETag of the exact form `"` + 32 lower-case hex digits + `"`; `etag` is
+  null then. Every other ETag is in `etag` as it was sent, quotes and `W/` included. Objects without an
+  ETag have neither.
+* `md5` holds the 16 bytes of a content MD5 that the storage (or the file backend) computed; `checksum` is
+  null then. Every other checksum is in `checksum` as `algorithm:hex`.
+* `digest` is null where it follows: the ETag without quotes and `W/`, or, where there is no ETag, the
+  base64 of `md5`. Otherwise it is the digest itself.
+* `version` is the server's id as it was sent (`null` included: S3's weak version). Null: none was given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import pyarrow as pa
+
+_PINS: Final = (
+    pa.field("size", pa.int64()),  # bytes; null where the storage did not say (a reference by mere URL)
+    pa.field("etag16", pa.binary(16)),
+    pa.field("etag", pa.string()),
+    pa.field("digest", pa.string()),
+    pa.field("version", pa.string()),
+    pa.field("md5", pa.binary(16)),
+    pa.field("checksum", pa.string()),
+    pa.field("modified", pa.timestamp("us", tz="UTC")),
+)
+PAGE_SCHEMA: Final = pa.schema([pa.field("key", pa.string(), nullable=False), *_PINS])
+ENTRY_SCHEMA: Final = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("ref", pa.string()),  # null: base of `source`, then the path without its name
+        *_PINS,
+        pa.field("source", pa.int16(), nullable=False),  # index into the manifest's sources
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRange:
+    """The keys `after < key <= last` in UTF-8 byte order, which is the order of Python's `str`.
+
+    None leaves that side open.
+    """
+
+    after: str | None = None
+    last: str | None = None
+
+    def __contains__(self, key: str) -> bool:
+        return (self.after is None or key > self.after) and (self.last is None or key <= self.last)
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a listing goes on. Made and read by one backend only; the engine compares and hands it back.
+
+    Attributes:
+        marker: The server's own marker or token.
+        version_marker: The server's second marker, where it has one (S3 versions).
+        state: What the backend has to know about rows before the marker to judge those after it.
+    """
+
+    marker: str
+    version_marker: str | None = None
+    state: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListRequest:
+    """One request of a listing.
+
+    Attributes:
+        prefix: Only keys that start with it. For hierarchical storages: the folder, ending in `/` or empty.
+        keys: The range asked for. A server may answer with more: the engine trims.
+        cursor: The former page's; None for the first page of the range. Within a range the server's own
+            markers are followed, so `keys.after` matters for the first page only.
+        limit: Rows to ask for.
+        versions: Ask for version ids (S3: ListObjectVersions).
+    """
+
+    prefix: str = ""
+    keys: KeyRange = KeyRange()
+    cursor: Cursor | None = None
+    limit: int = 1000
+    versions: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one request of a listing gave: a column batch, never single objects.
+
+    Attributes:
+        batch: Rows of `PAGE_SCHEMA` in the server's order: current objects, no delete markers. Folder
+            markers (`foo/` of zero bytes) are in it: the engine drops them.
+        first: The first key that the server went through, rowless ones (delete markers, older versions)
+            included; None if there was none.
+        last: The last such key.
+        cursor: Where to go on; None if and only if the server said that nothing follows.
+        folders: For hierarchical storages: the prefixes of the sub-folders, not yet listed.
+        seen: Raw rows that the server sent, rowless ones included.
+        body_bytes: Size of the answer.
+    """
+
+    batch: pa.RecordBatch
+    first: str | None
+    last: str | None
+    cursor: Cursor | None
+    folders: tuple[str, ...] = ()
+    seen: int = 0
+    body_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """What identifies the bytes of one object, as far as its storage tells.
+
+    Attributes:
+        size: Bytes; None if unknown.
+        etag: As sent, with quotes and `W/`.
+        version: S3 VersionId (`null` included), GCS generation, Azure VersionId.
+        checksum: `algorithm:hex`, such as `md5:…` or `crc32c:…`.
+        digest: W&B's digest of the entry where it follows from none of these.
+        modified: Last modification, UTC; informative, never compared.
+    """
+
+    size: int | None = None
+    etag: str | None = None
+    version: str | None = None
+    checksum: str | None = None
+    digest: str | None = None
+    modified: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of a manifest in its logical form (nothing left out)."""
+
+    path: str
+    ref: str
+    digest: str
+    pin: Pin
+    source: int = 0
+
+    @property
+    def size(self) -> int | None:
+        """Bytes; None if the storage did not say."""
+        return self.pin.size
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """One ranged, conditional read.
+
+    Attributes:
+        key: The object's raw key.
+        start: First byte.
+        stop: End, exclusive; None reads to the end and sends no Range header. Size 0: always None.
+        version: Ask for this version (S3 versionId, GCS generation, Azure versionid).
+        if_match: Send this ETag as a condition. Never a weak one.
+    """
+
+    key: str
+    start: int = 0
+    stop: int | None = None
+    version: str | None = None
+    if_match: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the server says it sends: compared with the pin by the engine, since servers ignore conditions.
+
+    Attributes:
+        start: First byte of the body within the object (from Content-Range; 0 for a whole object).
+        stop: End of the body, exclusive; None if the server gave no length.
+        total: Size of the whole object; None if unknown.
+        etag: As sent.
+        version: Echoed version id or generation; None if the server sent none.
+        checksum: Of the whole object, `algorithm:hex`, where the answer has one.
+        request_id: The server's own id of the request.
+    """
+
+    start: int
+    stop: int | None
+    total: int | None
+    etag: str | None = None
+    version: str | None = None
+    checksum: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a manifest's entries lie: enough for a colleague's `fetch` to ask the same place. No secrets.
+
+    Attributes:
+        uri: The reference as the user gave it.
+        scheme: `s3`, `file`, ...
+        container: Bucket; empty where the scheme has none (`file`).
+        prefix: What the keys of this source's entries start with.
+        name: What the paths of its entries start with (`name=`); empty if none.
+        endpoint: Base URL that was asked, None for the provider's default.
+        region: As the server or the settings said.
+        addressing: `path` or `virtual`, None where it does not apply.
+        anon: Asked without credentials.
+        requester_pays: The requester pays for requests and transfer.
+        account: Storage account (Azure) or project to bill (GCS).
+        checksum: False where entries are not pinned by content (`checksum=False`).
+    """
+
+    uri: str
+    scheme: str
+    container: str = ""
+    prefix: str = ""
+    name: str = ""
+    endpoint: str | None = None
+    region: str | None = None
+    addressing: str | None = None
+    anon: bool = False
+    requester_pays: bool = False
+    account: str | None = None
+    checksum: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds that hold for one scan, fetch or stream.
+
+    Attributes:
+        concurrency: Most requests in flight, for each bucket and kind of request. None: the backend's default.
+        requests_per_second: Cap on new requests, for each bucket and kind of request.
+        bytes_per_second: Cap on body bytes, for a fetch or a stream.
+        memory_bytes: Bound on bodies in flight (fetch, stream) and on pages not yet spilled to disk (scan).
+        queue_pages: Most pages waiting between two tasks.
+        attempts: Most tries of one request.
+        connect_timeout_s: Bound on establishing a connection.
+        idle_timeout_s: Bound on silence in the middle of an answer. There is no bound on a whole transfer.
+        backoff_s: First pause between two tries; doubles, with full jitter, up to `backoff_max_s`.
+        backoff_max_s: Longest pause that asyncref chooses itself; a server's Retry-After may exceed it.
+    """
+
+    concurrency: int | None = None
+    requests_per_second: float | None = None
+    bytes_per_second: float | None = None
+    memory_bytes: int = 128 * 2**20
+    queue_pages: int = 64
+    attempts: int = 8
+    connect_timeout_s: float = 10.0
+    idle_timeout_s: float = 60.0
+    backoff_s: float = 0.1
+    backoff_max_s: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a manifest says of its own making; outside its digest.
+
+    Attributes:
+        started: When the first request was sent, UTC.
+        ended: When the last answer was complete, UTC.
+        complete: False for a scan that was asked to stop short.
+        requests: Requests sent, retries included, by kind (`list`, `stat`, ...).
+        skipped: What was left out, by reason (`bad_key`, `filtered`, `folder_marker`).
+        resumes: How often the scan was interrupted and continued.
+        notes: Sentences for the user, such as a relisting and its reason.
+    """
+
+    started: datetime
+    ended: datetime
+    complete: bool = True
+    requests: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, int] = field(default_factory=dict)
+    resumes: int = 0
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values; times in ISO 8601 with offset."""
+        return {
+            "started": self.started.isoformat(),
+            "ended": self.ended.isoformat(),
+            "complete": self.complete,
+            "requests": dict(sorted(self.requests.items())),
+            "skipped": dict(sorted(self.skipped.items())),
+            "resumes": self.resumes,
+            "notes": list(self.notes),
+        }

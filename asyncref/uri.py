@@ -1,0 +1,81 @@
+"""References: what a person types, parsed once; what a manifest holds is raw and never parsed again.
+
+A reference is `scheme://container/key`. The key is taken as it stands: `#`, `?`, `%`, `//`, spaces and `..`
+belong to it. Of a *typed* URI alone a final `?versionId=…` (S3) is read as the version to pin.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from asyncref.errors import InvalidURIError
+
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
+_SIGNED: Final = re.compile(r"[?&](X-Amz-Signature|X-Goog-Signature|Signature|sig)=", re.ASCII | re.IGNORECASE)
+_VERSION: Final = re.compile(r"\?versionId=([^&?]+)$", re.ASCII)
+_PATH_SCHEMES: Final = frozenset({"file"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One parsed reference.
+
+    Attributes:
+        scheme: Lower case.
+        container: Bucket or host; empty for `file`.
+        key: Raw key or prefix; for `file` the absolute path with its leading `/`.
+        version: The version that a typed URI pins, if any.
+    """
+
+    scheme: str
+    container: str
+    key: str
+    version: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.container}{'' if self.scheme in _PATH_SCHEMES else '/'}{self.key}"
+
+
+def has_scheme(text: str) -> bool:
+    """Whether a text starts as a URI does."""
+    return _SCHEME.match(text) is not None
+
+
+def parse(text: str) -> Reference:
+    """Read a URI that a person typed.
+
+    Raises:
+        InvalidURIError: No scheme, no container, a relative file path, a NUL, or a signed URL (it would
+            store a secret).
+    """
+    found = _SCHEME.match(text)
+    if found is None:
+        raise InvalidURIError("a reference needs a scheme", uri=text, hint="for a local path use file://")
+    if "\0" in text:
+        raise InvalidURIError("a reference cannot hold a NUL character", uri=text.replace("\0", "\\0"))
+    if _SIGNED.search(text):
+        raise InvalidURIError(
+            "this is a signed URL, and a manifest would keep its secret",
+            uri=text.partition("?")[0],
+            hint="refer to the object itself and let storage_options hold the credentials",
+        )
+    scheme, rest = found[1].lower(), text[found.end() :]
+    if scheme in _PATH_SCHEMES:
+        return _parse_path(text, scheme, rest)
+    container, _, key = rest.partition("/")
+    if not container:
+        raise InvalidURIError("no bucket or host after the scheme", uri=text, hint=f"write {scheme}://bucket/prefix")
+    version = None
+    if scheme == "s3" and (pinned := _VERSION.search(key)):
+        key, version = key[: pinned.start()], pinned[1]
+    return Reference(scheme, container, key, version)
+
+
+def _parse_path(text: str, scheme: str, rest: str) -> Reference:
+    if rest.startswith("localhost/"):
+        rest = rest.removeprefix("localhost")
+    if not rest.startswith("/"):
+        raise InvalidURIError("a file reference needs an absolute path", uri=text, hint="write file:///mount/folder")
+    return Reference(scheme, "", rest)
