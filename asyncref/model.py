@@ -232,6 +232,20 @@ class Source:
     account: str | None = None
     checksum: bool = True
 
+    @property
+    def root(self) -> str:
+        """What every raw reference of this container starts with, such as `s3://bucket/` or `file://`."""
+        return f"{self.scheme}://{self.container}/" if self.container else f"{self.scheme}://"
+
+    def ref_of(self, path: str) -> str:
+        """The reference that follows from a path (where a compact row's `ref` is null)."""
+        relative = path.removeprefix(f"{self.name}/") if self.name else path
+        return f"{self.root}{self.prefix}{relative}"
+
+    def key_of(self, ref: str) -> str:
+        """The raw key of a reference of this source."""
+        return ref.removeprefix(self.root)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:

@@ -1,0 +1,9 @@
+"""Flow: limits, retry and progress, wrapped around every request in one place."""
+
+from __future__ import annotations
+
+from asyncref.engine.flow.limits import Controller
+from asyncref.engine.flow.progress import Meter, ProgressHook
+from asyncref.engine.flow.retry import Lane
+
+__all__ = ["Controller", "Lane", "Meter", "ProgressHook"]

@@ -1,0 +1,55 @@
+"""What a running scan, fetch or stream has done so far: plain counters, read by whoever shows them."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Meter:
+    """Counters of one run. The engine counts; a display polls. Nothing here blocks or awaits.
+
+    Attributes:
+        verb: `scan`, `fetch`, `verify`, ... for the display.
+        objects: Objects listed, fetched or checked.
+        objects_total: How many there will be; None if unknown.
+        bytes: Bytes of the objects listed, or of the bodies received.
+        bytes_total: How many there will be; None if unknown.
+        requests: Requests sent, retries included, by kind.
+        retries: Requests sent again.
+        throttled: Answers that asked to slow down.
+        skipped: What was left out, by reason.
+        failed: Entries that failed.
+        notes: Sentences for the user.
+        started_s: Monotonic time of the start.
+    """
+
+    verb: str = "scan"
+    objects: int = 0
+    objects_total: int | None = None
+    bytes: int = 0
+    bytes_total: int | None = None
+    requests: Counter[str] = field(default_factory=Counter)
+    retries: int = 0
+    throttled: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    failed: int = 0
+    notes: list[str] = field(default_factory=list)
+    started_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started_s
+
+    def note(self, sentence: str) -> None:
+        """Tell the user once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
+
+ProgressHook = Callable[[Meter], None]
+"""Called once, when a run starts, with the meter to poll until the run's call returns."""
