@@ -1,0 +1,71 @@
+"""Fixtures that every test may ask for: real servers, a faulty proxy, and a clean environment."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.servers import S3Server
+from tests.servers.moto import moto_server
+from tests.servers.proxy import Proxy, faulty_proxy
+from tests.servers.radosgw import radosgw_server
+
+_FOREIGN = ("AWS_", "ASYNCREF_", "WANDB_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+_NUMBERS = count(1)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No account, proxy or registry of whoever runs the tests takes part in them."""
+    for name in os.environ:
+        if name.upper().startswith(_FOREIGN):
+            monkeypatch.delenv(name)
+    home = tmp_path_factory.getbasetemp()
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(home / "no-aws-config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(home / "no-aws-credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A moto server for the whole session."""
+    with moto_server(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def radosgw() -> Iterator[S3Server]:
+    """A radosgw for the whole session; starts in about ten seconds."""
+    folder = Path(tempfile.mkdtemp(prefix="rgw"))  # short: see radosgw_server
+    try:
+        with radosgw_server(folder) as server:
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["moto", "radosgw"])
+def s3(request: pytest.FixtureRequest) -> S3Server:
+    """Each S3 server in turn."""
+    server: S3Server = request.getfixturevalue(request.param)
+    return server
+
+
+@pytest.fixture
+def bucket() -> str:
+    """A bucket name that no other test uses; the bucket is not made."""
+    return f"bucket-{os.getpid()}-{next(_NUMBERS)}"
+
+
+@pytest.fixture
+def proxy_to() -> Iterator[Callable[[str], Proxy]]:
+    """Make a counting, faulty proxy before an endpoint: `proxy_to(server.endpoint)`."""
+    with ExitStack() as proxies:
+        yield lambda upstream: proxies.enter_context(faulty_proxy(upstream))
