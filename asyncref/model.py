@@ -20,6 +20,7 @@ a row's compact form unique (a manifest's identity is computed from it):
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -110,6 +111,9 @@ class Page:
         folders: For hierarchical storages: the prefixes of the sub-folders, not yet listed.
         seen: Raw rows that the server sent, rowless ones included.
         body_bytes: Size of the answer.
+        refused: What lies there and cannot be an entry, each as `key (reason)`: names that are not UTF-8, broken
+            links, sockets and devices. The engine treats them as bad keys.
+        skipped: What was rightly left out, by reason, such as `folder_link`.
     """
 
     batch: pa.RecordBatch
@@ -119,6 +123,8 @@ class Page:
     folders: tuple[str, ...] = ()
     seen: int = 0
     body_bytes: int = 0
+    refused: tuple[str, ...] = ()
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
