@@ -1,0 +1,63 @@
+"""Exit codes, and the one line that an error becomes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from typing import Final
+
+from asyncref.cli.output import printable
+from asyncref.errors import AsyncrefError
+
+OK: Final = 0
+ERROR: Final = 1
+USAGE: Final = 2
+DIFFERENT: Final = 3
+INCOMPLETE: Final = 4
+INTERRUPTED: Final = 130
+
+
+def line_and_code(error: Exception) -> tuple[str, int]:
+    """The line for stderr and the exit code of an error that ended a command.
+
+    An unexpected one says how to report it; with `-v` its traceback comes first.
+    """
+    known = [one for one in _leaves(error) if isinstance(one, AsyncrefError)]
+    if known:
+        more = f" (and {len(known) - 1} more)" if len(known) > 1 else ""
+        return _line(f"{known[0]}{more}"), known[0].exit_code
+    if hasattr(error, "format_message"):  # typer's own; the class's place differs between its versions
+        return _line(_usage(error)), int(getattr(error, "exit_code", USAGE))
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return _line(f"{where}{error.strerror}"), ERROR
+    if logging.getLogger("asyncref").isEnabledFor(logging.INFO):
+        traceback.print_exception(error)
+    name = type(error).__name__
+    return _line(f"unexpected {name}: {error}; a bug: report this line, the command run again with -v says more"), ERROR
+
+
+def silence_stdout() -> None:
+    """Send what is left to nowhere: the reader of the pipe (`| head`) has seen enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _line(text: str) -> str:
+    return f"asyncref: error: {printable(text)}"
+
+
+def _usage(error: Exception) -> str:
+    message = str(error.format_message()).rstrip(".")  # type: ignore[attr-defined]
+    context = getattr(error, "ctx", None)
+    return f"{message}; see {context.command_path} --help" if context is not None else message
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _leaves(one)
+    else:
+        yield error

@@ -1,0 +1,79 @@
+"""Running a command's coroutine: the loop, Ctrl-C, log lines, the display."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, TypeVar
+
+import orjson
+
+from asyncref.cli.options import LogFormat, Output
+from asyncref.cli.output import printable
+from asyncref.cli.progress import display
+from asyncref.engine.flow import Meter, ProgressHook
+
+T = TypeVar("T")
+
+
+def run(output: Output, start: Callable[[ProgressHook], Coroutine[Any, Any, T]]) -> T:
+    """Run a verb to its end with a display on stderr.
+
+    Ctrl-C cancels the coroutine, which cleans up; `KeyboardInterrupt` is raised afterwards. What the run noted
+    is printed on stderr at its end.
+
+    Args:
+        output: Whether to show a display and log lines.
+        start: Makes the coroutine, given the hook to call with its meter.
+    """
+    configure_logging(output)
+    meters: list[Meter] = []
+    shown = not output.no_progress and sys.stderr.isatty()
+    with display(meters) if shown else nullcontext(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        result = runner.run(start(meters.append))
+    for note in dict.fromkeys(note for meter in meters for note in meter.notes):
+        print(f"asyncref: note: {printable(note)}", file=sys.stderr)  # noqa: T201
+    return result
+
+
+def configure_logging(output: Output) -> None:
+    """Send the loggers under `asyncref` to stderr: notes and warnings always, more with `-v`, all with `-vv`."""
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(output.verbose, 2)]
+    handler = logging.StreamHandler()
+    handler.setFormatter(_JsonLines() if output.log_format is LogFormat.json else logging.Formatter(_TEXT))
+    logger = logging.getLogger("asyncref")
+    logger.handlers = [handler]
+    logger.setLevel(level)
+    logger.propagate = False
+
+
+_TEXT = "%(name)s: %(levelname)s: %(message)s"
+
+
+class _JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, and the traceback if there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(line).decode()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Uvloop's where there is one; no global policy is set."""
+    if find_spec("uvloop") is None:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = import_module("uvloop").new_event_loop
+    return factory
