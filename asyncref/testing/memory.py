@@ -61,6 +61,10 @@ class MemoryBackend:
         """`memory://container/key`, raw."""
         return f"{SCHEME}://{self.store.container}/{key}"
 
+    def digest_by_name(self, key: str) -> str:
+        """The reference, as W&B has it for buckets."""
+        return self.reference(key)
+
     async def versioning(self) -> bool | None:
         """Whether the store keeps or kept versions; None if that is denied."""
         try:

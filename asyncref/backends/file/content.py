@@ -1,0 +1,118 @@
+"""Reading one file: its MD5, its ranges, and whether it changed meanwhile. Blocking; run in threads."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Final, Self
+
+from asyncref.backends.file.failure import path_of, translating
+from asyncref.errors import ChangedError, NotFoundError, UnsupportedError
+from asyncref.model import Pin
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_BUFFER_BYTES: Final = 1 << 20
+STEP_BYTES: Final = 64 << 20
+"""What one call hashes at most: about 0.1 s, after which a cancelled task notices."""
+
+
+class OpenFile:
+    """A regular file, open for reading.
+
+    Args:
+        key: Absolute path.
+        uri: For errors.
+
+    Attributes:
+        size: Bytes when it was opened.
+
+    Raises:
+        NotFoundError: Nothing there, or a folder.
+        UnsupportedError: A socket, pipe or device.
+        AccessDeniedError: Not readable.
+    """
+
+    def __init__(self, key: str, uri: str) -> None:
+        self._uri = uri
+        path = path_of(key)
+        with translating(uri):
+            # Looked at before it is opened: to open a device may do something, to open a pipe waits.
+            _require_regular(os.stat(path).st_mode, uri)  # noqa: PTH116  bytes paths, whatever the locale
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._hashed_bytes = 0
+        try:
+            self._before = self._fstat()
+            _require_regular(self._before.st_mode, uri)
+        except BaseException:
+            self.close()
+            raise
+        self.size = self._before.st_size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it. Idempotent."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def read_at(self, start: int, length: int) -> bytes:
+        """Up to `length` bytes; fewer at the file's end."""
+        with translating(self._uri):
+            return os.pread(self._fd, length, start)
+
+    def hash_step(self) -> Pin | None:
+        """Hash up to `STEP_BYTES` more; the pin once the whole file went through.
+
+        Raises:
+            ChangedError: The file changed since it was opened.
+        """
+        buffer = memoryview(bytearray(min(_BUFFER_BYTES, self.size + 1)))
+        stop = self._hashed_bytes + STEP_BYTES
+        with translating(self._uri):
+            while self._hashed_bytes < stop:
+                count = os.readv(self._fd, [buffer])
+                if not count:
+                    return self._pin()
+                self._md5.update(buffer[:count])
+                self._hashed_bytes += count
+        return None
+
+    def require_unchanged(self) -> None:
+        """Look again.
+
+        Raises:
+            ChangedError: Size, times or identity are no longer what they were when it was opened.
+        """
+        if _identity(self._fstat()) != _identity(self._before):
+            raise ChangedError("the file changed while it was read", uri=self._uri)
+
+    def _pin(self) -> Pin:
+        self.require_unchanged()
+        if self._hashed_bytes != self.size:
+            raise ChangedError(f"{self._hashed_bytes} bytes were read of {self.size}", uri=self._uri)
+        modified = _EPOCH + timedelta(microseconds=self._before.st_mtime_ns // 1000)
+        return Pin(size=self.size, checksum=f"md5:{self._md5.hexdigest()}", modified=modified)
+
+    def _fstat(self) -> os.stat_result:
+        with translating(self._uri):
+            return os.fstat(self._fd)
+
+
+def _identity(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _require_regular(mode: int, uri: str) -> None:
+    if stat.S_ISDIR(mode):
+        raise NotFoundError("a folder, not a file", uri=uri)
+    if not stat.S_ISREG(mode):
+        raise UnsupportedError("a socket, pipe or device, not a file", uri=uri)
