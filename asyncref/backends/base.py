@@ -72,11 +72,19 @@ class Backend(Protocol):
         ...
 
     def source(self, reference: Reference) -> Source:
-        """The record by which another session finds the same place; no request, no secret."""
+        """The record by which another session finds the same place; no request, no secret.
+
+        Its `prefix` is the key that a typed reference means (for `file` with `%20` decoded where only that
+        path exists).
+        """
         ...
 
     def reference(self, key: str) -> str:
         """The raw reference of a key, such as `s3://bucket/a b#c`; never parsed again."""
+        ...
+
+    def digest_by_name(self, key: str) -> str:
+        """W&B's digest of an entry that is not pinned (`checksum=False`); no request."""
         ...
 
     async def versioning(self) -> bool | None:

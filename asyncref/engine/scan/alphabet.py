@@ -1,0 +1,120 @@
+"""A model of how keys spread, learnt from keys seen: which characters stand at which depth. Pure.
+
+It maps keys to numbers and back, so that a range of keys can be measured and halved. A wrong model costs
+requests, never a key: pivots need not exist, and ranges are exact whatever lies in them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from typing import Final
+
+_DIGITS: Final = frozenset("0123456789")
+_LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_PRECISION_DEPTHS: Final = 14  # 16**14 > 2**53: deeper characters are lost in a float
+# Where writing systems begin: the rungs to try above a non-ASCII character whose neighbours are unknown.
+_RUNGS: Final = tuple(map(chr, (0x400, 0x900, 0x1E00, 0x3000, 0x4E00, 0x6E00, 0x9000, 0xAC00, 0x10000, 0x1F300, 0x1F600, 0x20000)))
+
+
+def is_legal(character: str) -> bool:
+    """Whether XML 1.0 §2.2 and UTF-8 allow it: S3 answers 400 to a marker with any other."""
+    point = ord(character)
+    return 0x20 <= point <= 0xD7FF or 0xE000 <= point <= 0xFFFD or 0x10000 <= point <= 0x10FFFF  # noqa: PLR2004
+
+
+def common_prefix(one: str, other: str) -> int:
+    """How many characters two keys share at their start."""
+    for depth, (left, right) in enumerate(zip(one, other, strict=False)):
+        if left != right:
+            return depth
+    return min(len(one), len(other))
+
+
+class Alphabet:
+    """Characters seen at each depth of the keys of one listing."""
+
+    def __init__(self) -> None:
+        self._seen: list[set[str]] = []
+        self._likely: dict[int, str] = {}
+        self._possible: dict[int, str] = {}
+        self._mixed: set[str] = set()
+
+    def learn(self, keys: Iterable[str]) -> None:
+        """Take in some keys. Cost: about 5 µs a key of 40 characters."""
+        for key in keys:
+            while len(self._seen) < len(key):
+                self._seen.append(set())
+            for depth, character in enumerate(key):
+                if character not in self._seen[depth]:
+                    self._add(depth, character)
+
+    def _add(self, depth: int, character: str) -> None:
+        if not is_legal(character):
+            return
+        here = self._seen[depth]
+        here.add(character)
+        self._likely.pop(depth, None)
+        self._possible.pop(depth, None)
+        # Letters beside digits at one depth: hexadecimal, base 36, base 62. Digits elsewhere may then be letters, too.
+        if here & _DIGITS and here & _LETTERS and not (here & _LETTERS) <= self._mixed:
+            self._mixed |= here & _LETTERS
+            self._likely.clear()
+            self._possible.clear()
+
+    def likely(self, depth: int) -> str:
+        """Characters to expect at a depth, ascending: those seen, and what digits imply."""
+        if depth not in self._likely:
+            here = set(self._seen[depth]) if depth < len(self._seen) else set()
+            if here & _DIGITS:
+                here |= _DIGITS | self._mixed
+            if any(ord(character) > 0x7F for character in here):  # noqa: PLR2004
+                here |= set(_RUNGS)
+            self._likely[depth] = "".join(sorted(here))
+        return self._likely[depth]
+
+    def possible(self, depth: int) -> str:
+        """Characters that may turn up at a depth, ascending: a wider guess, for probing."""
+        if depth not in self._possible:
+            here = set(self.likely(depth))
+            for letters in ("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"):
+                if here & set(letters):
+                    here |= set(letters)
+            self._possible[depth] = "".join(sorted(here))
+        return self._possible[depth]
+
+    def fraction(self, key: str, depth: int) -> float:
+        """Where a key lies among all that share its first `depth` characters: 0 to 1."""
+        value, width = 0.0, 1.0
+        for at in range(depth, min(len(key), depth + _PRECISION_DEPTHS)):
+            characters = self.likely(at)
+            if not characters:
+                break
+            width /= len(characters)
+            rank = bisect_left(characters, key[at])
+            value += rank * width
+            if rank == len(characters) or characters[rank] != key[at]:
+                break
+        return min(value, 1.0)
+
+    def key_at(self, fraction: float, start: str, resolution: float) -> str:
+        """The shortest text after `start` that lies within `resolution` of a fraction."""
+        text, width = start, 1.0
+        for _ in range(_PRECISION_DEPTHS):
+            characters = self.likely(len(text))
+            if not characters:
+                break
+            width /= len(characters)
+            rank = min(int(fraction / width), len(characters) - 1)
+            fraction -= rank * width
+            text += characters[rank]
+            if width < resolution:
+                break
+        return text
+
+    def above(self, depth: int, low: str, high: str | None) -> str:
+        """Characters that may stand at a depth, above `low` and below `high`, ascending."""
+        characters = self.possible(depth)
+        start = bisect_right(characters, low)
+        stop = len(characters) if high is None else bisect_left(characters, high)
+        return characters[start:stop]

@@ -1,0 +1,122 @@
+"""Pins rows that a listing cannot pin: one `stat` an object (a HEAD, or a file read for its MD5), bounded."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import anyio
+import pyarrow as pa
+
+from asyncref.backends.base import Backend
+from asyncref.engine.flow import Lane, Meter
+from asyncref.errors import NotFoundError
+from asyncref.model import ENTRY_SCHEMA, PAGE_SCHEMA, Limits, Pin, Source
+
+ANNOUNCE_ABOVE = 100_000
+"""More paid requests than this are announced to the user before they are sent."""
+
+
+@dataclass(slots=True)
+class Pinner:
+    """Replaces the pins of rows by those that `stat` gives; rows of objects that are gone are dropped.
+
+    Args:
+        backend: Asked once a row.
+        source: Gives a row's key.
+        limits: Bounds.
+        meter: Counts requests; objects that vanished since they were listed are counted as skipped.
+    """
+
+    backend: Backend
+    source: Source
+    limits: Limits
+    meter: Meter
+    lane: Lane = field(init=False)
+    _asked: int = 0
+
+    def __post_init__(self) -> None:
+        self.lane = Lane("stat", limits=self.limits, meter=self.meter, most=self.backend.traits.concurrency)
+
+    async def __call__(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """The rows with new pins, in order. Memory: the page's."""
+        self._announce(rows.num_rows)
+        paths = rows.column(0).to_pylist()
+        pins: list[Pin | None] = [None] * len(paths)
+        todo = iter(enumerate(paths))
+
+        async def worker(jobs: Iterator[tuple[int, str]]) -> None:
+            for index, path in jobs:
+                pins[index] = await self._stat(path)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(min(len(paths), self.lane.controller.most)):
+                group.start_soon(worker, todo)
+        return _with_pins(rows, pins)
+
+    async def _stat(self, path: str) -> Pin | None:
+        key = self.source.key_of(self.source.ref_of(path))
+        try:
+            return await self.lane.call(lambda: self.backend.stat(key))
+        except NotFoundError:
+            self.meter.skipped["vanished"] += 1
+            return None
+
+    def _announce(self, count: int) -> None:
+        self._asked += count
+        if self._asked > ANNOUNCE_ABOVE and self.backend.traits.prices_requests:
+            self.meter.note(
+                f"the listing of {self.source.uri} gives no version ids, so every object costs one HEAD request "
+                f"(more than {ANNOUNCE_ABOVE:,} by now); allow s3:ListBucketVersions, or scan with heads='never'"
+            )
+
+
+def _with_pins(rows: pa.RecordBatch, pins: list[Pin | None]) -> pa.RecordBatch:
+    kept = [pin for pin in pins if pin is not None]
+    if len(kept) < len(pins):
+        rows = rows.filter(pa.array([pin is not None for pin in pins]))
+    pinned = page_of_pins([""] * len(kept), kept)
+    return pa.RecordBatch.from_arrays(
+        [rows.column(0), rows.column(1), *pinned.columns[1:], rows.column(rows.num_columns - 1)], schema=ENTRY_SCHEMA
+    )
+
+
+def page_of_pins(keys: list[str], pins: list[Pin]) -> pa.RecordBatch:
+    """Rows of `PAGE_SCHEMA` in their compact form, for keys that were asked one by one."""
+    etags = [_split_hex(pin.etag, '"', '"') for pin in pins]
+    sums = [_split_hex(pin.checksum, "md5:", "") for pin in pins]
+    columns: list[list[object]] = [
+        list(keys),
+        [pin.size for pin in pins],
+        [raw for raw, _ in etags],
+        [text for _, text in etags],
+        [_digest(pin, raw_md5) for pin, (raw_md5, _) in zip(pins, sums, strict=True)],
+        [pin.version for pin in pins],
+        [raw for raw, _ in sums],
+        [text for _, text in sums],
+        [pin.modified for pin in pins],
+    ]
+    arrays = [pa.array(values, kind) for values, kind in zip(columns, PAGE_SCHEMA.types, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=PAGE_SCHEMA)
+
+
+def _split_hex(text: str | None, before: str, after: str) -> tuple[bytes | None, str | None]:
+    """The 16 bytes of `before` + 32 lower-case hex digits + `after`, or the text itself."""
+    if text is None:
+        return None, None
+    inner = text[len(before) : len(text) - len(after)]
+    if text == f"{before}{inner}{after}" and len(inner) == 32 and not set(inner) - set("0123456789abcdef"):  # noqa: PLR2004
+        return bytes.fromhex(inner), None
+    return None, text
+
+
+def _digest(pin: Pin, md5: bytes | None) -> str | None:
+    """The explicit digest, unless it follows."""
+    if pin.digest is None:
+        return None
+    if pin.etag is not None:
+        derived = pin.etag.removeprefix("W/").strip('"')
+    else:
+        derived = base64.b64encode(md5).decode() if md5 else ""
+    return None if pin.digest == derived else pin.digest

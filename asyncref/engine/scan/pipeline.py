@@ -1,0 +1,216 @@
+"""Drives the listing of one source: ranges or folders to pages, pages to rows, rows to the caller's sink.
+
+Workers take a piece of the listing each (a key range, a folder), follow the server's own markers inside it
+and hand every page on as soon as it is checked. What is decided here about a page is pure; every request
+goes through a `Lane` (limits, retry, counters).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+
+import anyio
+import pyarrow as pa
+import pyarrow.compute as pc
+from anyio.abc import TaskGroup
+
+from asyncref.backends.base import Backend
+from asyncref.engine.flow import Lane, Meter
+from asyncref.engine.flow.groups import one_error
+from asyncref.engine.scan.keyspace import KeySpace, Span
+from asyncref.engine.scan.pins import Pinner
+from asyncref.engine.scan.rows import RowMaker, in_order, trim
+from asyncref.engine.scan.spool import UNORDERED
+from asyncref.errors import OrderError, ProtocolError, TooManyObjectsError
+from asyncref.model import KeyRange, Limits, ListRequest, Page
+
+Emit = Callable[[int, pa.RecordBatch], Awaitable[None]]
+"""Takes rows of `ENTRY_SCHEMA` and the number of their run; awaits while the sink is full."""
+
+
+@dataclass(slots=True)
+class Budget:
+    """`max_objects`, shared by the sources of one scan.
+
+    Args:
+        most: None for no bound.
+        uri: For the error.
+    """
+
+    most: int | None = None
+    uri: str | None = None
+    taken: int = 0
+
+    def take(self, count: int) -> None:
+        """Count rows.
+
+        Raises:
+            TooManyObjectsError: More than `most`.
+        """
+        self.taken += count
+        if self.taken > (math.inf if self.most is None else self.most):
+            raise TooManyObjectsError(
+                f"more than max_objects={self.most} objects", uri=self.uri, hint="raise max_objects, or narrow the prefix"
+            )
+
+
+@dataclass(slots=True)
+class Lister:
+    """One source's listing, whole.
+
+    Args:
+        backend: Where to list.
+        prefix: What keys start with; for hierarchical storages the folder to start in.
+        versions: Ask for version ids.
+        rows: Makes rows of pages.
+        pinner: Pins rows that the listing does not; None where it does.
+        emit: Takes the rows.
+        limits: Bounds.
+        meter: Counts objects, bytes and requests.
+        budget: Objects left until `max_objects`; shared by the sources of a scan.
+        uri: As the user gave it, for errors.
+    """
+
+    backend: Backend
+    prefix: str
+    versions: bool
+    rows: RowMaker
+    pinner: Pinner | None
+    emit: Emit
+    limits: Limits
+    meter: Meter
+    budget: Budget
+    uri: str
+    lane: Lane = field(init=False)
+    first_page: Page | None = None
+    """The first page, where finding out what the prefix means has already brought it."""
+
+    def __post_init__(self) -> None:
+        self.lane = Lane("list", limits=self.limits, meter=self.meter, most=self.backend.traits.concurrency)
+
+    async def run(self) -> None:
+        """List everything.
+
+        Raises:
+            OrderError: Keys out of byte order: what was emitted must be discarded and `run_serially` used.
+            TooManyObjectsError: More than the budget.
+            StorageError, RetryableError: What the storage answered for good, or to the last try.
+        """
+        traits = self.backend.traits
+        if traits.hierarchical:
+            await self._walk()
+        elif traits.ordered and traits.ranged:
+            await self._share()
+        else:
+            await self.run_serially()
+
+    async def run_serially(self) -> None:
+        """List from start to end by the server's own markers, in whatever order it sends; nothing is trimmed."""
+        request = ListRequest(prefix=self.prefix, versions=self.versions, limit=self.backend.traits.page_rows)
+        while True:
+            page = await self._page(request)
+            await self._deliver(UNORDERED, page.batch)
+            if page.cursor is None:
+                return
+            request = replace(request, cursor=page.cursor)
+
+    async def _share(self) -> None:
+        """List one flat key space with workers that take ranges from each other."""
+        traits = self.backend.traits
+        space = KeySpace(self.prefix, page_rows=traits.page_rows, repeats=self.versions)
+        with one_error():
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._follow, space.start(), space, group)
+
+    async def _follow(self, span: Span, space: KeySpace, group: TaskGroup) -> None:
+        """List one range to its end, which others may move nearer meanwhile; start those others."""
+        request = ListRequest(
+            prefix=self.prefix,
+            keys=KeyRange(span.after, span.last),
+            versions=self.versions,
+            limit=self.backend.traits.page_rows,
+        )
+        going_on = True
+        while going_on:
+            page = await self._page(request)
+            self._check_order(span, page)
+            kept = trim(page.batch, KeyRange(span.after, span.last))
+            going_on = space.saw(span, page, kept=kept.num_rows, keys=_samples(kept))
+            for stolen in space.steal(self.lane.controller.most - space.active):
+                group.start_soon(self._follow, stolen, space, group)
+            await self._deliver(span.run, kept)
+            if going_on:
+                request = replace(request, keys=KeyRange(span.after, span.last), cursor=page.cursor)
+
+    def _check_order(self, span: Span, page: Page) -> None:
+        if not in_order(page.batch):
+            raise OrderError("keys within a page are out of byte order", uri=self.uri)
+        if page.first is not None and span.position is not None and page.first < span.position:
+            raise OrderError(f"a page starts at {page.first!r}, before the last one's end", uri=self.uri)
+
+    async def _walk(self) -> None:
+        """List a tree folder by folder, the deepest found first, so that few folders wait."""
+        pending: list[str] = [self.prefix]
+        active = 0
+        changed = anyio.Condition()
+
+        async def worker() -> None:
+            nonlocal active
+            while True:
+                async with changed:
+                    while not pending and active:
+                        await changed.wait()
+                    if not pending:
+                        return
+                    folder = pending.pop()
+                    active += 1
+                try:
+                    await self._folder(folder, pending)
+                finally:
+                    active -= 1
+                    async with changed:
+                        changed.notify_all()
+
+        with one_error():
+            async with anyio.create_task_group() as group:
+                for _ in range(self.lane.controller.most):
+                    group.start_soon(worker)
+
+    async def _folder(self, folder: str, pending: list[str]) -> None:
+        request = ListRequest(prefix=folder, limit=self.backend.traits.page_rows)
+        while True:
+            page = await self._page(request)
+            pending.extend(reversed(page.folders))
+            self.rows.refuse(page.refused)
+            self.meter.skipped.update(page.skipped)
+            await self._deliver(UNORDERED, page.batch)
+            if page.cursor is None:
+                return
+            request = replace(request, cursor=page.cursor)
+
+    async def _page(self, request: ListRequest) -> Page:
+        if self.first_page is not None and request.cursor is None and request.keys.after is None:
+            page, self.first_page = self.first_page, None
+            return page
+        page = await self.lane.call(lambda: self.backend.list_page(request))
+        if page.cursor is not None and page.cursor == request.cursor:
+            raise ProtocolError("the server's marker does not advance", uri=self.uri)
+        return page
+
+    async def _deliver(self, run: int, page: pa.RecordBatch) -> None:
+        rows = self.rows(page)
+        if self.pinner is not None and rows.num_rows:
+            rows = await self.pinner(rows)
+        self.budget.take(rows.num_rows)
+        self.meter.objects += rows.num_rows
+        self.meter.bytes += pc.sum(rows.column(2)).as_py() or 0
+        await self.emit(run, rows)
+
+
+def _samples(page: pa.RecordBatch, count: int = 6) -> list[str]:
+    """A few keys of a page, ascending, for the model of the key space."""
+    step = max(1, page.num_rows // (count + 1))
+    keys = page.column(0)
+    return [keys[index].as_py() for index in range(step, page.num_rows, step)]

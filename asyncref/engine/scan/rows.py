@@ -1,0 +1,186 @@
+"""From a backend's page (by key) to a manifest's rows (by path): trimming, markers, bad keys, globs. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from asyncref.errors import BadKeyError
+from asyncref.globs import Filter
+from asyncref.model import ENTRY_SCHEMA, PAGE_SCHEMA, KeyRange, Source
+
+BadKeys = Literal["raise", "skip"]
+_BAD_SEGMENT: Final = r"(?:^|/)\.\.?(?:/|$)|\x00"
+_NAMED_BAD_KEYS: Final = 20
+
+
+def trim(batch: pa.RecordBatch, keys: KeyRange) -> pa.RecordBatch:
+    """The rows of an ordered page within a range; the page itself (no copy) where all are."""
+    column = batch.column(0)
+    if not len(column):
+        return batch
+    first, last = column[0].as_py(), column[-1].as_py()
+    start, stop = 0, len(column)
+    if keys.after is not None and first <= keys.after:
+        start = _bisect_right(column, keys.after)
+    if keys.last is not None and last > keys.last:
+        stop = _bisect_right(column, keys.last)
+    return batch.slice(start, max(0, stop - start)) if (start, stop) != (0, len(column)) else batch
+
+
+def _bisect_right(column: pa.StringArray, key: str) -> int:
+    low, high = 0, len(column)
+    while low < high:
+        middle = (low + high) // 2
+        if column[middle].as_py() <= key:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def in_order(batch: pa.RecordBatch) -> bool:
+    """Whether a page's keys ascend strictly in byte order. Cost: about 10 µs a 1,000 rows."""
+    keys = batch.column(0)
+    return len(keys) < 2 or bool(pc.all(pc.less(keys.slice(0, len(keys) - 1), keys.slice(1))).as_py())  # noqa: PLR2004
+
+
+@dataclass(slots=True)
+class RowMaker:
+    """Turns the pages of one source into rows of `ENTRY_SCHEMA`, in the pages' order.
+
+    Args:
+        source: Its prefix is stripped, its name put before the path.
+        index: The source's place in the manifest.
+        wanted: Globs over the path relative to the prefix.
+        bad_keys: What to do with keys that no path can stand for.
+        folder_markers: Keys of zero bytes that end in `/` stand for folders.
+        skipped: Counts what was left out, by reason.
+    """
+
+    source: Source
+    index: int
+    wanted: Filter = Filter()
+    bad_keys: BadKeys = "raise"
+    folder_markers: bool = True
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    def __call__(self, page: pa.RecordBatch) -> pa.RecordBatch:
+        """Rows of one page. Cost: about 0.1 ms a 1,000 rows, independent of what is left out.
+
+        Raises:
+            BadKeyError: Bad keys, unless they are to be skipped.
+        """
+        paths = self._relative(page.column(0))
+        keep = self._keep(paths, page.column(1))
+        if keep is not None:
+            page, paths = page.filter(keep), paths.filter(keep)
+        if self.source.name and len(paths):
+            paths = pc.binary_join_element_wise(f"{self.source.name}/", paths, "")
+        count = len(paths)
+        return pa.RecordBatch.from_arrays(
+            [paths, nulls(pa.string(), count), *page.columns[1:], constant(self.index, count)], schema=ENTRY_SCHEMA
+        )
+
+    def single(self, page: pa.RecordBatch, path: str, ref: str) -> pa.RecordBatch:
+        """The row of one object under a path of its own choice; `page` has exactly one row."""
+        derived = self.source.ref_of(path) == ref
+        return pa.RecordBatch.from_arrays(
+            [
+                pa.array([path], pa.string()),
+                pa.array([None if derived else ref], pa.string()),
+                *page.columns[1:],
+                constant(self.index, 1),
+            ],
+            schema=ENTRY_SCHEMA,
+        )
+
+    def _keep(self, paths: pa.StringArray, size: pa.Int64Array) -> pa.BooleanArray | None:
+        """Which rows stay; None for all of them, found without a look at single paths."""
+        keep: pa.BooleanArray | None = None
+        if self.folder_markers and (markers := pc.ends_with(paths, "/")).true_count:
+            folders = pc.and_(markers, pc.equal(size, 0)).fill_null(False)  # noqa: FBT003  Arrow's signature
+            self.skipped["folder_marker"] += folders.true_count
+            keep = pc.invert(folders)
+        # A `.` segment needs `/.` somewhere in the page's bytes, or a path that starts with a dot.
+        raw = _raw(paths)
+        if b"/." in raw or b"\0" in raw or pc.starts_with(paths, ".").true_count:
+            bad = pc.match_substring_regex(paths, _BAD_SEGMENT)
+            if bad.true_count:
+                self.refuse(paths.filter(bad).to_pylist())
+                keep = pc.invert(bad) if keep is None else pc.and_not(keep, bad)
+        if self.wanted and len(paths):
+            taken = self._wanted(paths)
+            self.skipped["filtered"] += len(taken) - taken.true_count
+            keep = taken if keep is None else pc.and_(keep, taken)
+        return keep
+
+    def refuse(self, bad: Sequence[str]) -> None:
+        """Raise for keys that no path can stand for, or count them, as `bad_keys` says.
+
+        Raises:
+            BadKeyError: There are some, and they are not to be skipped.
+        """
+        if not bad:
+            return
+        if self.bad_keys == "raise":
+            named = tuple(bad[:_NAMED_BAD_KEYS])
+            raise BadKeyError(
+                f"{len(bad)} of its keys cannot be a path, such as {named[0]!r}",
+                keys=named,
+                count=len(bad),
+                uri=self.source.uri,
+            )
+        self.skipped["bad_key"] += len(bad)
+
+    def _relative(self, keys: pa.StringArray) -> pa.StringArray:
+        prefix_bytes = len(self.source.prefix.encode())
+        if not prefix_bytes:
+            return keys
+        return pc.binary_slice(keys.cast(pa.binary()), prefix_bytes).view(pa.string())
+
+    def _wanted(self, paths: pa.StringArray) -> pa.BooleanArray:
+        taken: pa.BooleanArray | None = None
+        if include := self.wanted.include_regex:
+            taken = pc.match_substring_regex(paths, include)
+        if exclude := self.wanted.exclude_regex:
+            left_out = pc.match_substring_regex(paths, exclude)
+            taken = pc.invert(left_out) if taken is None else pc.and_not(taken, left_out)
+        assert taken is not None
+        return taken
+
+
+def _raw(texts: pa.StringArray) -> bytes:
+    """All bytes in one piece (of the whole buffer, for a slice: good enough for "surely not")."""
+    data = texts.buffers()[2]
+    return data.to_pybytes() if data is not None else b""
+
+
+_NULLS: Final[dict[pa.DataType, pa.Array]] = {}
+_CONSTANTS: Final[dict[int, pa.Array]] = {}
+_RESERVE: Final = 4096
+
+
+def nulls(kind: pa.DataType, count: int) -> pa.Array:
+    """A null column; up to 4,096 rows a slice of one made before."""
+    if count > _RESERVE:
+        return pa.nulls(count, kind)
+    if kind not in _NULLS:
+        _NULLS[kind] = pa.nulls(_RESERVE, kind)
+    return _NULLS[kind].slice(0, count)
+
+
+def constant(value: int, count: int) -> pa.Array:
+    """A column of one small number; up to 4,096 rows a slice of one made before."""
+    if count > _RESERVE:
+        return pa.array(np.full(count, value, np.int16))
+    if value not in _CONSTANTS:
+        _CONSTANTS[value] = pa.array(np.full(_RESERVE, value, np.int16))
+    return _CONSTANTS[value].slice(0, count)
+

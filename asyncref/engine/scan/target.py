@@ -1,0 +1,155 @@
+"""Finds out what a reference means before it is listed: one object, a prefix, a file or a folder.
+
+A prefix means what a person means. `s3://b/mnist` is the object `mnist` if there is one, else what lies
+under `mnist/`; `s3://b/mnist/` is what lies under it; never `mnist2`.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+from asyncref.backends.base import Backend
+from asyncref.engine.flow import Lane, Meter
+from asyncref.engine.scan.pins import page_of_pins
+from asyncref.errors import AccessDeniedError, NotFoundError, UnsupportedError
+from asyncref.model import KeyRange, Limits, ListRequest, Page, Pin, Source
+from asyncref.uri import Reference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One reference to scan.
+
+    Attributes:
+        uri: As a person typed it.
+        name: What the paths of its entries start with; for a single object its path.
+        checksum: False: not pinned by content. On a bucket that is one entry and no request, as in W&B.
+    """
+
+    uri: str
+    name: str | None = None
+    checksum: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """One object, already pinned: a page of one row."""
+
+    page: pa.RecordBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A prefix or folder to list.
+
+    Attributes:
+        prefix: What its keys start with.
+        versions: Ask for version ids.
+        stat_for_versions: The storage may have versions that the listing may not tell: ask for every object.
+        first_page: Its first page, if it had to be asked for anyway.
+    """
+
+    prefix: str
+    versions: bool
+    stat_for_versions: bool
+    first_page: Page | None
+
+
+def source_of(target: Target, reference: Reference, backend: Backend, prefix: str) -> Source:
+    """The record to store with the manifest."""
+    return replace(
+        backend.source(reference), uri=target.uri, prefix=prefix, name=target.name or "", checksum=target.checksum
+    )
+
+
+def single_path(target: Target, key: str) -> str:
+    """The path of a single object: its name, or the last part of its key."""
+    return target.name or posixpath.basename(key.rstrip("/")) or key
+
+
+def unpinned(target: Target, reference: Reference, backend: Backend) -> tuple[str, Single]:
+    """W&B's one entry for `checksum=False` on a bucket: path and row. No request is sent."""
+    path = target.name or reference.key or reference.container
+    return path, Single(page_of_pins([reference.key], [Pin(digest=backend.digest_by_name(reference.key))]))
+
+
+@dataclass(slots=True)
+class Finder:
+    """Asks as little as will tell what a reference means.
+
+    Args:
+        backend: Where to ask.
+        limits: Bounds.
+        meter: Counts requests.
+    """
+
+    backend: Backend
+    limits: Limits
+    meter: Meter
+
+    async def find(self, reference: Reference, *, checksum: bool = True) -> Single | Listing:
+        """One object or a listing. A prefix that ends in `/` costs one page, which is handed on.
+
+        Raises:
+            NotFoundError: A version that is not there; for hierarchical storages neither file nor folder.
+        """
+        if reference.version is not None:
+            return await self._stat(reference.key, reference.version)
+        if self.backend.traits.hierarchical:
+            return await self._find_file(reference.key, checksum=checksum)
+        versions, page, asked = await self._first_page(reference.key)
+        stat = self.backend.traits.versioned and asked and not versions
+        if not reference.key or reference.key.endswith("/"):
+            return Listing(reference.key, versions, stat, page)
+        if page.batch.num_rows and page.batch.column(0)[0].as_py() == reference.key:
+            return Single(page.batch.slice(0, 1)) if not stat else await self._stat(reference.key, None)
+        return Listing(f"{reference.key}/", versions, stat, None)
+
+    async def _find_file(self, key: str, *, checksum: bool) -> Single | Listing:
+        if not key.endswith("/"):
+            try:
+                found = await self._stat(key, None)
+            except NotFoundError:
+                pass
+            else:
+                if checksum:
+                    return found
+                size = found.page.column(1)[0].as_py()
+                return Single(page_of_pins([key], [Pin(size=size, digest=self.backend.digest_by_name(key))]))
+        return Listing(key if key.endswith("/") else f"{key}/", versions=False, stat_for_versions=False, first_page=None)
+
+    async def _stat(self, key: str, version: str | None) -> Single:
+        lane = Lane("stat", limits=self.limits, meter=self.meter, most=self.backend.traits.concurrency)
+        pin = await lane.call(lambda: self.backend.stat(key, version))
+        return Single(page_of_pins([key], [pin]))
+
+    async def _first_page(self, prefix: str) -> tuple[bool, Page, bool]:
+        """The first page of a prefix, whether it has version ids, and whether the bucket may keep versions.
+
+        An object of this very name is the first key of the listing, so one row tells; a prefix that ends in
+        `/` is listed for good.
+        """
+        traits = self.backend.traits
+        whole = not prefix or prefix.endswith("/")
+        may_version = await self._versioning() if traits.versioned else False
+        lane = Lane("list", limits=self.limits, meter=self.meter, most=traits.concurrency)
+        rows = traits.page_rows if whole else 1
+        request = ListRequest(prefix=prefix, keys=KeyRange(), limit=rows, versions=may_version is not False)
+        try:
+            return request.versions, await lane.call(lambda: self.backend.list_page(request)), request.versions
+        except (AccessDeniedError, UnsupportedError) as error:
+            if not request.versions:
+                raise
+            plain = replace(request, versions=False)
+            page = await lane.call(lambda: self.backend.list_page(plain))
+            denied = isinstance(error, AccessDeniedError)
+            if denied:
+                self.meter.note(f"version ids may not be listed ({error.message}); every object is asked for its own")
+            return False, page, denied
+
+    async def _versioning(self) -> bool | None:
+        lane = Lane("versioning", limits=self.limits, meter=self.meter, most=1)
+        return await lane.call(self.backend.versioning)
