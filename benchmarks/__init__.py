@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m benchmarks NAME [options]`; each module's first line is the question it answers."""
