@@ -14,7 +14,9 @@ _DIGITS: Final = frozenset("0123456789")
 _LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _PRECISION_DEPTHS: Final = 14  # 16**14 > 2**53: deeper characters are lost in a float
 # Where writing systems begin: the rungs to try above a non-ASCII character whose neighbours are unknown.
-_RUNGS: Final = tuple(map(chr, (0x400, 0x900, 0x1E00, 0x3000, 0x4E00, 0x6E00, 0x9000, 0xAC00, 0x10000, 0x1F300, 0x1F600, 0x20000)))
+_RUNGS: Final = tuple(
+    map(chr, (0x400, 0x900, 0x1E00, 0x3000, 0x4E00, 0x6E00, 0x9000, 0xAC00, 0x10000, 0x1F300, 0x1F600, 0x20000))
+)
 
 
 def is_legal(character: str) -> bool:

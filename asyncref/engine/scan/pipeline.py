@@ -52,7 +52,9 @@ class Budget:
         self.taken += count
         if self.taken > (math.inf if self.most is None else self.most):
             raise TooManyObjectsError(
-                f"more than max_objects={self.most} objects", uri=self.uri, hint="raise max_objects, or narrow the prefix"
+                f"more than max_objects={self.most} objects",
+                uri=self.uri,
+                hint="raise max_objects, or narrow the prefix",
             )
 
 

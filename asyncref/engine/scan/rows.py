@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from asyncref.errors import BadKeyError
 from asyncref.globs import Filter
-from asyncref.model import ENTRY_SCHEMA, PAGE_SCHEMA, KeyRange, Source
+from asyncref.model import ENTRY_SCHEMA, KeyRange, Source
 
 BadKeys = Literal["raise", "skip"]
 _BAD_SEGMENT: Final = r"(?:^|/)\.\.?(?:/|$)|\x00"
@@ -66,7 +66,7 @@ class RowMaker:
 
     source: Source
     index: int
-    wanted: Filter = Filter()
+    wanted: Filter = field(default_factory=Filter)
     bad_keys: BadKeys = "raise"
     folder_markers: bool = True
     skipped: Counter[str] = field(default_factory=Counter)
@@ -105,7 +105,7 @@ class RowMaker:
         """Which rows stay; None for all of them, found without a look at single paths."""
         keep: pa.BooleanArray | None = None
         if self.folder_markers and (markers := pc.ends_with(paths, "/")).true_count:
-            folders = pc.and_(markers, pc.equal(size, 0)).fill_null(False)  # noqa: FBT003  Arrow's signature
+            folders = pc.and_(markers, pc.equal(size, 0)).fill_null(False)
             self.skipped["folder_marker"] += folders.true_count
             keep = pc.invert(folders)
         # A `.` segment needs `/.` somewhere in the page's bytes, or a path that starts with a dot.
@@ -183,4 +183,3 @@ def constant(value: int, count: int) -> pa.Array:
     if value not in _CONSTANTS:
         _CONSTANTS[value] = pa.array(np.full(_RESERVE, value, np.int16))
     return _CONSTANTS[value].slice(0, count)
-

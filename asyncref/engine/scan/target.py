@@ -119,7 +119,9 @@ class Finder:
                     return found
                 size = found.page.column(1)[0].as_py()
                 return Single(page_of_pins([key], [Pin(size=size, digest=self.backend.digest_by_name(key))]))
-        return Listing(key if key.endswith("/") else f"{key}/", versions=False, stat_for_versions=False, first_page=None)
+        return Listing(
+            key if key.endswith("/") else f"{key}/", versions=False, stat_for_versions=False, first_page=None
+        )
 
     async def _stat(self, key: str, version: str | None) -> Single:
         lane = Lane("stat", limits=self.limits, meter=self.meter, most=self.backend.traits.concurrency)

@@ -1,0 +1,122 @@
+"""One scan at work: opens each target's backend, finds out what it means, lists it into a sink."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from asyncref import uri as uris
+from asyncref.backends import open_backend
+from asyncref.backends.base import Backend
+from asyncref.engine.flow import Meter
+from asyncref.engine.scan.pins import Pinner
+from asyncref.engine.scan.pipeline import Budget, Emit, Lister
+from asyncref.engine.scan.rows import BadKeys, RowMaker
+from asyncref.engine.scan.spool import UNORDERED
+from asyncref.engine.scan.target import Finder, Listing, Single, Target, single_path, source_of, unpinned
+from asyncref.errors import NothingFoundError, OrderError
+from asyncref.globs import Filter
+from asyncref.model import Limits, Source
+
+Heads = Literal["auto", "never"]
+"""Whether to ask for every object whose version id the listing may not tell."""
+
+
+@dataclass(slots=True)
+class Job:
+    """One scan's settings and what it has counted so far; `add` lists one target after the other.
+
+    Args:
+        storage_options: fsspec's names, flat or by scheme.
+        wanted: Globs over relative paths.
+        limits: Bounds.
+        bad_keys: What to do with keys that no path can stand for.
+        heads: Whether to HEAD every object where the listing may not tell version ids.
+        budget: `max_objects`, shared by the targets.
+        meter: Counts everything.
+        sources: The records of the targets begun so far, in order.
+    """
+
+    storage_options: Mapping[str, Any] | None
+    wanted: Filter
+    limits: Limits
+    bad_keys: BadKeys
+    heads: Heads
+    budget: Budget
+    meter: Meter
+    sources: list[Source] = field(default_factory=list)
+
+    async def add(self, target: Target, emit: Emit, discard: Callable[[], None] | None = None) -> None:
+        """List one target into a sink.
+
+        Args:
+            target: What to list.
+            emit: Takes the rows.
+            discard: Takes back all that was emitted for this target, so that it can be listed again serially. None:
+                nothing can be taken back, and a storage out of order is an error.
+
+        Raises:
+            NothingFoundError: The listing is complete and empty.
+            OrderError: Keys out of byte order, and no `discard`.
+        """
+        reference = uris.parse(target.uri)
+        backend = open_backend(reference, self.storage_options, self.limits)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(backend.aclose)
+            reference = replace(reference, key=backend.source(reference).prefix)
+            if not target.checksum and not backend.traits.hierarchical:
+                path, single = unpinned(target, reference, backend)
+                await self._add_single(source_of(target, reference, backend, ""), path, reference.key, single, emit)
+                return
+            found = await Finder(backend, self.limits, self.meter).find(reference, checksum=target.checksum)
+            if isinstance(found, Single):
+                source = source_of(target, reference, backend, reference.key)
+                await self._add_single(source, single_path(target, reference.key), reference.key, found, emit)
+                return
+            seen = self.meter.objects + self.meter.skipped.total()
+            await self._list(source_of(target, reference, backend, found.prefix), backend, found, emit, discard)
+            if self.meter.objects + self.meter.skipped.total() == seen:
+                raise NothingFoundError("nothing there", uri=target.uri, hint="the listing is complete and empty")
+
+    async def _add_single(self, source: Source, path: str, key: str, single: Single, emit: Emit) -> None:
+        rows = RowMaker(source, len(self.sources)).single(single.page, path, f"{source.root}{key}")
+        self.sources.append(source)
+        self.budget.take(1)
+        self.meter.objects += 1
+        self.meter.bytes += single.page.column(1)[0].as_py() or 0
+        await emit(UNORDERED, rows)
+
+    async def _list(
+        self, source: Source, backend: Backend, found: Listing, emit: Emit, discard: Callable[[], None] | None
+    ) -> None:
+        traits, index = backend.traits, len(self.sources)
+        self.sources.append(source)
+        stat = (not traits.listing_pins and source.checksum) or (found.stat_for_versions and self.heads == "auto")
+        lister = Lister(
+            backend=backend,
+            prefix=found.prefix,
+            versions=found.versions,
+            rows=RowMaker(source, index, self.wanted, self.bad_keys, traits.folder_markers, self.meter.skipped),
+            pinner=Pinner(backend, source, self.limits, self.meter) if stat else None,
+            emit=emit,
+            limits=self.limits,
+            meter=self.meter,
+            budget=self.budget,
+            uri=source.uri,
+            first_page=found.first_page,
+        )
+        counted = self.meter.objects, self.meter.bytes, self.budget.taken, self.meter.skipped.copy()
+        try:
+            await lister.run()
+        except OrderError as error:
+            if discard is None:
+                raise
+            discard()
+            self.meter.objects, self.meter.bytes, self.budget.taken, skipped = counted
+            self.meter.skipped.clear()
+            self.meter.skipped.update(skipped)
+            self.meter.note(f"{source.uri}: {error.message}; listed once more serially, then sorted")
+            lister.first_page = None
+            await lister.run_serially()

@@ -1,0 +1,309 @@
+"""The verbs, async: a SOURCE in, a result out. `asyncref.blocking` has the same ones for sync code.
+
+A SOURCE is everywhere a URI (`s3://bucket/prefix`, scanned now), a manifest file (`m.parquet`), an artifact
+(`name`, `name:v3`, `name:alias`, `[entity/]project/name:v0`) or a `Manifest`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pyarrow as pa
+
+from asyncref import config
+from asyncref import uri as uris
+from asyncref.checks.status import StatusReport
+from asyncref.checks.status import status as _status
+from asyncref.checks.verify import VerifyReport
+from asyncref.checks.verify import verify as _verify
+from asyncref.display import displayed
+from asyncref.engine.fetch import Checksum, FetchReport, Fsync
+from asyncref.engine.fetch import fetch as _fetch
+from asyncref.engine.flow import ProgressHook
+from asyncref.engine.scan import BadKeys, Heads, Pages, Target
+from asyncref.engine.scan import scan as _scan
+from asyncref.errors import InvalidURIError, OptionError
+from asyncref.globs import Filter
+from asyncref.loaders.stream import Item
+from asyncref.loaders.stream import stream as _stream
+from asyncref.manifest import Manifest
+from asyncref.model import Limits
+from asyncref.registry import Registry
+
+__all__ = ["Globs", "Options", "SourceLike", "fetch", "load", "pages", "scan", "status", "stream", "verify"]
+
+Globs = Iterable[str] | str | None
+Options = Mapping[str, Any] | None
+SourceLike = str | Manifest
+
+
+async def scan(
+    source: str | Sequence[str],
+    *,
+    name: str | None = None,
+    storage_options: Options = None,
+    include: Globs = None,
+    exclude: Globs = None,
+    limits: Limits | None = None,
+    progress: bool | ProgressHook = False,
+    bad_keys: BadKeys = "raise",
+    checksum: bool = True,
+    heads: Heads = "auto",
+    max_objects: int | None = None,
+) -> Manifest:
+    """List a source and pin every object of it; not a byte of content is copied.
+
+    Args:
+        source: One URI, or several that make one manifest. `s3://b/mnist` is the object `mnist` if there is one,
+            else what lies under `mnist/`; `s3://b/mnist/` is what lies under it; never `mnist2`.
+        name: What the paths start with; for a single object its path.
+        storage_options: fsspec's names (`endpoint_url`, `key`, `secret`, `anon`, ...), flat or by scheme.
+        include: Globs of what to take. Without `/` they match the basename, with one the whole relative path.
+        exclude: Globs of what to leave out; they win.
+        limits: Bounds on requests, memory and time.
+        progress: True shows progress on a terminal; or a hook that is given the meter to poll.
+        bad_keys: `skip` leaves out and counts keys that no path can stand for (`..` segments).
+        checksum: False does not pin: on a bucket one entry and no request; of files only path and size.
+        heads: `never` keeps from asking every object where the listing may not tell version ids.
+        max_objects: More are an error, never a cut.
+
+    Returns:
+        The complete manifest. Cost: about one request a 1,000 objects on S3; memory is bounded.
+
+    Raises:
+        UsageError: A reference or an option that cannot be.
+        NothingFoundError: The listing is complete and empty.
+        StorageError, RetryableError: What the storage answered for good, or to the last try.
+        ScanError: Too many objects, bad keys, or two pins for one path.
+    """
+    targets = [
+        Target(uri=uri, name=name, checksum=checksum) for uri in ([source] if isinstance(source, str) else source)
+    ]
+    if not targets:
+        raise InvalidURIError("nothing to scan: the list of references is empty")
+    with displayed(progress) as hook:
+        return await _scan(
+            targets,
+            storage_options=storage_options,
+            filter=Filter.of(include, exclude),
+            limits=limits,
+            bad_keys=bad_keys,
+            heads=heads,
+            max_objects=max_objects,
+            progress=hook,
+        )
+
+
+async def load(
+    source: SourceLike,
+    *,
+    registry: str | None = None,
+    storage_options: Options = None,
+    limits: Limits | None = None,
+    progress: bool | ProgressHook = False,
+) -> Manifest:
+    """The manifest of a SOURCE: a URI is scanned, a file read, an artifact looked up.
+
+    Raises:
+        ManifestError: A file that is no manifest.
+        UnknownArtifactError: No such artifact, version or alias; lists what there is.
+    """
+    if isinstance(source, Manifest):
+        return source
+    return (await _candidates(source, registry, storage_options, limits, progress))[0]
+
+
+async def fetch(
+    source: SourceLike,
+    root: str | Path | None = None,
+    *,
+    include: Globs = None,
+    exclude: Globs = None,
+    path_prefix: str | None = None,
+    registry: str | None = None,
+    storage_options: Options = None,
+    limits: Limits | None = None,
+    progress: bool | ProgressHook = False,
+    allow_missing_references: bool = False,
+    escape: bool = False,
+    overwrite: bool = False,
+    checksum: Checksum = "auto",
+    fsync: Fsync = "end",
+) -> FetchReport:
+    """Write exactly the pinned bytes of a SOURCE into a folder.
+
+    Args:
+        source: See the module.
+        root: The folder. None: `artifacts/NAME:vN` for an artifact, built beside it and renamed when whole.
+        include: Globs of what to fetch.
+        exclude: Globs of what to leave out; they win.
+        path_prefix: Only paths that start with it.
+        registry: Another registry's URL.
+        storage_options: Win over what the manifest recorded of its sources.
+        limits: Bounds on requests, memory and time.
+        progress: True shows progress on a terminal; or a hook.
+        allow_missing_references: Objects that are gone are counted, not an error.
+        escape: Write names that the file system cannot hold under a reversible escape.
+        overwrite: Replace files that lie there and differ.
+        checksum: `never` trusts sizes and ETags alone.
+        fsync: When to flush files to the disk.
+
+    Raises:
+        FetchError: Some entries failed, each named; nothing wrong lies under a final name.
+        PathConflictError: Names that cannot lie side by side; nothing was written.
+    """
+    manifests = (
+        [source] if isinstance(source, Manifest) else await _candidates(source, registry, storage_options, limits)
+    )
+    with displayed(progress) as hook:
+        return await _fetch(
+            manifests[0],
+            Path(root) if root is not None else _default_root(source, registry),
+            filter=Filter.of(include, exclude),
+            path_prefix=path_prefix,
+            storage_options=storage_options,
+            limits=limits or Limits(),
+            progress=hook,
+            allow_missing=allow_missing_references,
+            escape=escape,
+            overwrite=overwrite,
+            checksum=checksum,
+            fsync=fsync,
+            whole=root is None,
+            older=manifests[1:],
+        )
+
+
+async def status(
+    source: SourceLike,
+    *,
+    registry: str | None = None,
+    storage_options: Options = None,
+    limits: Limits | None = None,
+    progress: bool | ProgressHook = False,
+) -> StatusReport:
+    """What lies at a manifest's sources now, compared with it: same, changed, gone, new."""
+    manifest = await load(source, registry=registry, storage_options=storage_options, limits=limits)
+    with displayed(progress) as hook:
+        return await _status(manifest, storage_options=storage_options, limits=limits or Limits(), progress=hook)
+
+
+async def verify(
+    source: SourceLike,
+    folder: str | Path,
+    *,
+    include: Globs = None,
+    exclude: Globs = None,
+    registry: str | None = None,
+    storage_options: Options = None,
+    limits: Limits | None = None,
+    progress: bool | ProgressHook = False,
+) -> VerifyReport:
+    """Whether a folder holds a manifest's bytes: a verdict for each file."""
+    manifest = await load(source, registry=registry, storage_options=storage_options, limits=limits)
+    with displayed(progress) as hook:
+        return await _verify(
+            manifest, Path(folder), filter=Filter.of(include, exclude), limits=limits or Limits(), progress=hook
+        )
+
+
+@asynccontextmanager
+async def stream(
+    source: SourceLike,
+    *,
+    concurrency: int | None = None,
+    memory_bytes: int | None = None,
+    include: Globs = None,
+    exclude: Globs = None,
+    registry: str | None = None,
+    storage_options: Options = None,
+) -> AsyncIterator[AsyncIterator[Item]]:
+    """The objects of a SOURCE through memory, as an async context manager that gives an async iterator.
+
+    `async with asyncref.stream("mnist:v3") as objects: async for item in objects: …`
+
+    Args:
+        source: See the module.
+        concurrency: Requests in flight.
+        memory_bytes: Bound on bytes in flight.
+        include: Globs of what to read.
+        exclude: Globs of what to leave out; they win.
+        registry: Another registry's URL.
+        storage_options: Win over what the manifest recorded of its sources.
+
+    Yields:
+        An iterator of items in manifest order: `path`, `data`, or `error` where this entry failed.
+    """
+    manifest = await load(source, registry=registry, storage_options=storage_options)
+    async with _stream(
+        manifest,
+        concurrency=concurrency,
+        memory_bytes=memory_bytes,
+        filter=Filter.of(include, exclude),
+        storage_options=storage_options,
+    ) as objects:
+        yield objects
+
+
+def pages(
+    uri: str,
+    *,
+    name: str | None = None,
+    storage_options: Options = None,
+    include: Globs = None,
+    exclude: Globs = None,
+    limits: Limits | None = None,
+    progress: ProgressHook | None = None,
+    bad_keys: BadKeys = "raise",
+    heads: Heads = "auto",
+) -> AbstractAsyncContextManager[AsyncIterator[pa.RecordBatch]]:
+    """Arrow batches of logical rows as they are listed: unsorted, without a manifest, with backpressure.
+
+    Use: `async with asyncref.pages("s3://bucket/prefix") as batches: async for batch in batches: …`. Batches of
+    a storage that breaks its own order raise `OrderError`, since what was given out cannot be taken back.
+    """
+    return Pages(
+        Target(uri=uri, name=name),
+        storage_options=storage_options,
+        filter=Filter.of(include, exclude),
+        limits=limits,
+        bad_keys=bad_keys,
+        heads=heads,
+        progress=progress,
+    )
+
+
+async def _candidates(
+    source: str,
+    registry: str | None,
+    storage_options: Options,
+    limits: Limits | None,
+    progress: bool | ProgressHook = False,
+) -> list[Manifest]:
+    """The manifests that a SOURCE stands for: one, or a version's pins with the newest first."""
+    if uris.has_scheme(source):
+        return [await scan(source, storage_options=storage_options, limits=limits, progress=progress)]
+    if is_file(source):
+        return [await anyio.to_thread.run_sync(Manifest.load, Path(source))]
+    return await anyio.to_thread.run_sync(_registered, source, registry)
+
+
+def is_file(source: str) -> bool:
+    """Whether a SOURCE is a manifest file and not an artifact's name."""
+    return source.endswith((".parquet", ".json")) or "\\" in source or source.startswith((".", "/", "~"))
+
+
+def _registered(name: str, registry: str | None) -> list[Manifest]:
+    opened = Registry.open(registry)
+    return opened.manifests(opened.resolve(name))
+
+
+def _default_root(source: SourceLike, registry: str | None) -> Path:
+    if isinstance(source, Manifest) or uris.has_scheme(source) or is_file(source):
+        raise OptionError("a folder to fetch into is needed", hint="only artifacts have one of their own")
+    version = Registry.open(registry).resolve(source)
+    return Path(config.get("artifacts").value) / f"{version.name}:v{version.number}"
