@@ -1,0 +1,267 @@
+"""Rows in path order into parts and digests: one pass, bounded memory.
+
+Parts end where the path's own bytes say so, so that a change in one place leaves the other parts as they were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from asyncref.manifest.checks import check_values, unique
+from asyncref.manifest.digest import Digests
+from asyncref.manifest.parts import GROUP_ROWS, Part, Writer
+from asyncref.manifest.rows import canonical
+from asyncref.model import Source
+
+PART_ROWS_MIN: Final = 65_536
+PART_ROWS_MAX: Final = 524_288
+_CUT_MASK: Final = np.uint64((1 << 15) - 1)  # past the minimum one row in 32,768 ends a part
+_CUT_STEP_ROWS: Final = 4096
+_IN_MEMORY_BYTES: Final = 2**20
+_IN_FLIGHT: Final = 2
+
+
+class Scratch:
+    """A temporary folder that goes when the last who holds it goes."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="asyncref-"))
+        self._finalizer = weakref.finalize(self, _remove, self.path, os.getpid())
+
+
+def _remove(path: Path, owner: int) -> None:
+    # A forked child inherits the finalizer, but the folder is still its parent's.
+    if os.getpid() == owner:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What a pass over the rows gave.
+
+    Attributes:
+        parts: In path order.
+        digest: W&B's digest.
+        identity: The pinned rows' name.
+        rows: How many.
+        size: Bytes of all objects.
+        scratch: Keeps the temporary folder of the parts, if there is one.
+    """
+
+    parts: tuple[Part, ...]
+    digest: str
+    identity: str
+    rows: int
+    size: int
+    scratch: Scratch | None
+
+
+def write(batches: Iterable[pa.RecordBatch], sources: Sequence[Source], *, folder: Path | None = None) -> Written:
+    """Check, digest and store rows.
+
+    Args:
+        batches: Rows of `ENTRY_SCHEMA` in path order, of any length; rows of one path stand together.
+        sources: What the rows' `source` counts in.
+        folder: Where part files go; a temporary one if None. Below 1 MiB parts stay in memory.
+
+    Returns:
+        Parts and digests. Memory: some 32,768-row blocks and one part's file (some 4 MB; at most 30).
+
+    Raises:
+        OrderError: Paths descend.
+        DuplicatePathError: Two pins for one path.
+        BadKeyError: An empty path.
+        ProtocolError: A negative size, or an unknown source.
+    """
+    digests = Digests(sources)
+    rows = size = 0
+    with _Parts(folder) as parts:
+        for block in _blocks(batches):
+            batch = unique(canonical(block, sources), sources)
+            check_values(batch, sources)
+            parts.add(batch)
+            digests.update(batch)
+            rows += len(batch)
+            size += pc.sum(batch["size"]).as_py() or 0
+        done = parts.finish()
+    return Written(
+        parts=done, digest=digests.digest, identity=digests.identity, rows=rows, size=size, scratch=parts.scratch
+    )
+
+
+def _blocks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Batches of about `GROUP_ROWS` rows; never cut between two rows of one path."""
+    waiting: list[pa.RecordBatch] = []
+    rows = 0
+    for given in batches:
+        for start in range(0, len(given), GROUP_ROWS):
+            waiting.append(given.slice(start, GROUP_ROWS))
+            rows += len(waiting[-1])
+            if rows < GROUP_ROWS:
+                continue
+            block = concat(waiting)
+            kept = _trailing(block["path"])
+            if kept < len(block):
+                yield block.slice(0, len(block) - kept)
+            waiting, rows = [block.slice(len(block) - kept)], kept
+    if rows:
+        yield concat(waiting)
+
+
+def concat(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """One batch of several; of one, itself."""
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+
+
+def _trailing(path: pa.StringArray) -> int:
+    last, kept = path[-1], 1
+    while kept < len(path) and path[-1 - kept] == last:
+        kept += 1
+    return kept
+
+
+class _Parts:
+    """Cuts rows into parts and writes them on one thread beside the caller's (Parquet releases the GIL)."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.scratch: Scratch | None = None
+        self._folder = folder
+        self._done: list[Part] = []
+        self._open: _OpenPart | None = None
+        self._in_memory: int | None = 0
+        self._thread: ThreadPoolExecutor | None = None
+        self._running: list[Future[None]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread is not None:
+            self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "asyncref-parquet")
+        while len(self._running) >= _IN_FLIGHT:
+            self._running.pop(0).result()
+        self._running.append(self._thread.submit(self._add, batch))
+
+    def finish(self) -> tuple[Part, ...]:
+        for future in self._running:
+            future.result()
+        if self._open is not None:
+            self._close()
+        return tuple(self._done)
+
+    def _add(self, batch: pa.RecordBatch) -> None:
+        while len(batch):
+            if self._open is None:
+                self._open = _OpenPart()
+            taken, full = _cut(batch["path"], self._open.rows)
+            self._open.add(batch.slice(0, taken))
+            if full:
+                self._close()
+            batch = batch.slice(taken)
+
+    def _close(self) -> None:
+        assert self._open is not None
+        self._done.append(self._open.close())
+        self._open = None
+        if self._in_memory is None:
+            self._done[-1] = self._filed(self._done[-1])
+            return
+        self._in_memory += self._done[-1].bytes
+        if self._in_memory > _IN_MEMORY_BYTES:
+            self._in_memory = None
+            self._done = [self._filed(part) for part in self._done]
+
+    def _filed(self, part: Part) -> Part:
+        if self._folder is None:
+            self.scratch = Scratch()
+            self._folder = self.scratch.path
+        target = self._folder / f"{part.hash}.parquet"
+        target.write_bytes(part.where)
+        return Part(first=part.first, last=part.last, rows=part.rows, bytes=part.bytes, hash=part.hash, where=target)
+
+
+class _OpenPart:
+    """A part in the making: its Parquet bytes so far, and rows that do not fill a row group yet."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._writer = Writer()
+        self._waiting: list[pa.RecordBatch] = []
+        self._waiting_rows = 0
+        self._first = ""
+        self._last = ""
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        if not self.rows:
+            self._first = batch["path"][0].as_py()
+        self._last = batch["path"][-1].as_py()
+        self.rows += len(batch)
+        while self._waiting_rows + len(batch) >= GROUP_ROWS:
+            taken = GROUP_ROWS - self._waiting_rows
+            self._waiting.append(batch.slice(0, taken))
+            self._flush()
+            batch = batch.slice(taken)
+        if len(batch):
+            self._waiting.append(batch)
+            self._waiting_rows += len(batch)
+
+    def close(self) -> Part:
+        if self._waiting:
+            self._flush()
+        data = self._writer.close()
+        assert data is not None
+        name = hashlib.sha256(data).hexdigest()
+        return Part(first=self._first, last=self._last, rows=self.rows, bytes=len(data), hash=name, where=data)
+
+    def _flush(self) -> None:
+        # One contiguous batch a row group: Parquet's pages follow the chunks they are given, and equal rows
+        # must give equal files.
+        self._writer.write(concat(self._waiting))
+        self._waiting, self._waiting_rows = [], 0
+
+
+def _cut(path: pa.StringArray, before: int) -> tuple[int, bool]:
+    """How many of these rows belong to a part that has `before` rows already, and whether they end it."""
+    limit = min(len(path), PART_ROWS_MAX - before)
+    start = max(0, PART_ROWS_MIN - 1 - before)
+    for low in range(start, limit, _CUT_STEP_ROWS):
+        ends = np.flatnonzero(path_hash(path[low : min(limit, low + _CUT_STEP_ROWS)]) & _CUT_MASK == 0)
+        if len(ends):
+            return low + int(ends[0]) + 1, True
+    return limit, before + limit == PART_ROWS_MAX
+
+
+def path_hash(path: pa.StringArray) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+    """A hash of each path's last 32 bytes, from four unaligned loads of 8: 0.02 us a row."""
+    ends = np.frombuffer(path.buffers()[1], "<i4", len(path) + 1, 4 * path.offset).astype(np.int64)
+    base, stop = int(ends[0]), int(ends[-1])
+    data = np.zeros(stop - base + 8, np.uint8)
+    data[8:] = np.frombuffer(path.buffers()[2], np.uint8, stop - base, base)
+    loads: np.ndarray[tuple[int], np.dtype[np.uint64]] = np.ndarray((len(data) - 7,), "<u8", data, strides=(1,))
+    starts, stops = ends[:-1] - base, ends[1:] - base
+    mixed = (stops - starts).astype(np.uint64)
+    for back in (0, 8, 16, 24):
+        # A load at i ends at path byte i; it is shifted where it would reach before the path's start.
+        at = np.maximum(stops - back, starts)
+        missing = np.minimum(np.maximum(8 - (at - starts), 0), 7).astype(np.uint64)
+        words = np.where(at > starts, loads[at] >> (missing * np.uint64(8)), np.uint64(0))
+        mixed = (mixed ^ words) * np.uint64(0x9E3779B97F4A7C15)
+        mixed ^= mixed >> np.uint64(29)
+    return mixed
