@@ -1,0 +1,128 @@
+"""One object on its way, and the feed from which workers take its parts."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import anyio
+
+from asyncref.engine.fetch.plan import Attempt, Part, first, parts_of
+from asyncref.engine.fetch.sources import Place
+from asyncref.model import Entry, Pin, Source
+
+
+class Sink(Protocol):
+    """Where the bytes of one object go."""
+
+    async def write(self, offset: int, chunks: Sequence[bytes]) -> None:
+        """Take bytes that start at an offset within the object."""
+        ...
+
+    async def restart(self) -> None:
+        """Forget everything: the object comes again from its first byte."""
+        ...
+
+    async def confirms(self, pin: Pin) -> bool:
+        """Whether a checksum other than a plain MD5 says that this is the pinned content."""
+        ...
+
+    async def md5(self) -> bytes:
+        """Of all that was written, once it is complete."""
+        ...
+
+
+@dataclass(slots=True)
+class Job:
+    """One object: its pin, how it is asked for at present, and what is left of it.
+
+    Attributes:
+        entry: The row.
+        source: Its source record.
+        place: Where it is asked for.
+        key: Its raw key.
+        pin: What every answer is compared with.
+        attempt: The attempt that all parts use now.
+        parts: All of them.
+        local: Its file below the target.
+        index: Its place in the order of the manifest.
+        sink: Where its bytes go; None until it is opened, and where they are not needed.
+        opened: The outlet was asked for the sink.
+        taken: Parts handed to workers.
+        left: Parts not finished.
+        unranged: The server ignored a range: the object has to be read in one piece.
+        unsure: A file of the same size lies there and nothing tells whether it is this one.
+        error: Why it failed; the parts that are left are not asked for.
+        lock: Held to open the sink and to move to another attempt.
+        older: Pins already tried.
+    """
+
+    entry: Entry
+    source: Source
+    place: Place
+    key: str
+    pin: Pin
+    attempt: Attempt
+    parts: list[Part]
+    local: str = ""
+    index: int = 0
+    sink: Sink | None = None
+    opened: bool = False
+    taken: int = 0
+    left: int = 0
+    unranged: bool = False
+    unsure: bool = False
+    error: Exception | None = None
+    lock: anyio.Lock = field(default_factory=anyio.Lock)
+    older: int = 0
+
+    @classmethod
+    def of(cls, entry: Entry, source: Source, place: Place, *, local: str = "", index: int = 0) -> Job:
+        """The job of a manifest's row."""
+        parts = parts_of(entry.pin.size)
+        attempt = first(entry.pin, versioned=place.versioned)
+        key = source.key_of(entry.ref)
+        return cls(entry, source, place, key, entry.pin, attempt, parts, local, index, left=len(parts))
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether anything tells its bytes from others."""
+        return bool(self.pin.etag or self.pin.version or self.pin.checksum)
+
+    def turn_to(self, entry: Entry, source: Source, place: Place) -> None:
+        """Ask for the same bytes under an older pin."""
+        self.source, self.place, self.pin = source, place, entry.pin
+        self.key = source.key_of(entry.ref)
+        self.attempt = first(entry.pin, versioned=place.versioned)
+
+
+class Feed:
+    """Hands parts to workers, one at a time and without waiting while there are any.
+
+    Args:
+        refill: Gives the next jobs; an empty list when there are no more.
+    """
+
+    def __init__(self, refill: Callable[[], Awaitable[Sequence[Job]]]) -> None:
+        self._refill = refill
+        self._jobs: deque[Job] = deque()
+        self._lock = anyio.Lock()
+        self._ended = False
+
+    async def take(self) -> tuple[Job, Part] | None:
+        """The next part; None at the end."""
+        while not self._jobs:
+            async with self._lock:
+                if self._ended:
+                    return None
+                if not self._jobs:
+                    self._jobs.extend(await self._refill())
+                    self._ended = not self._jobs
+        job = self._jobs[0]
+        part = job.parts[job.taken]
+        job.taken += 1
+        if job.taken == len(job.parts):
+            self._jobs.popleft()
+        return job, part

@@ -1,0 +1,113 @@
+"""The first pass of a fetch: every name judged, the largest objects found, nothing written."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+from anyio import to_thread
+
+from asyncref.engine.fetch.ground import Ground
+from asyncref.engine.fetch.paths import Conflict, PathPlan
+from asyncref.engine.fetch.plan import PART_BYTES
+from asyncref.errors import Failure, FetchError, PathConflictError
+from asyncref.manifest import Manifest
+from asyncref.model import Entry
+
+_LARGE_KEPT = 4096  # objects brought first, so that no big one is the tail of a run
+
+
+@dataclass(slots=True)
+class Names:
+    """What the first pass found.
+
+    Attributes:
+        plan: Names the file of every path.
+        objects: Rows.
+        bytes: Sum of the sizes that are known.
+        large: Row numbers of the largest objects of more than one part, at most 4,096.
+    """
+
+    plan: PathPlan
+    objects: int = 0
+    bytes: int = 0
+    large: frozenset[int] = frozenset()
+    _largest: list[tuple[int, int]] = field(default_factory=list)
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Take a batch of `ENTRY_SCHEMA`, in path order."""
+        self.plan.add(texts(batch["path"]))
+        for row, size in enumerate(batch["size"].to_pylist(), self.objects):
+            if size is None:
+                continue
+            self.bytes += size
+            if size > PART_BYTES:
+                push = heapq.heappush if len(self._largest) < _LARGE_KEPT else heapq.heappushpop
+                push(self._largest, (size, row))
+        self.objects += batch.num_rows
+
+    def finish(self) -> list[Conflict]:
+        """What no file system can hold; empty if all is well."""
+        self.large = frozenset(row for _, row in self._largest)
+        return self.plan.finish()
+
+
+async def survey(manifest: Manifest, root: Path, *, escape: bool) -> Names:
+    """Judge every name against the target's file system and what lies there already.
+
+    Cost: about 2 s a million entries; with a target that is not empty, one look at the disk an entry more.
+
+    Raises:
+        PathConflictError: Names all that cannot be written. Nothing was written.
+    """
+    ground = await to_thread.run_sync(Ground, root)
+    name_max, path_max = await to_thread.run_sync(ground.name_limits)
+    insensitive = not await to_thread.run_sync(ground.tells_case)
+    names = Names(PathPlan(escape=escape, insensitive=insensitive, name_max=name_max, path_max=path_max))
+    async for batch in batches_of(manifest):
+        await to_thread.run_sync(names.add, batch)
+    conflicts = names.finish()
+    if not conflicts and await to_thread.run_sync(ground.has_anything):
+        async for batch in batches_of(manifest):
+            conflicts += await to_thread.run_sync(partial(_judge, batch, names.plan, ground))
+    if conflicts:
+        raise await to_thread.run_sync(partial(_conflict_error, manifest, conflicts, escape=escape))
+    return names
+
+
+async def batches_of(manifest: Manifest) -> AsyncIterator[pa.RecordBatch]:
+    """The manifest's batches, read in a thread."""
+    batches = manifest.batches()
+    while (batch := await to_thread.run_sync(partial(next, batches, None))) is not None:
+        yield batch
+
+
+def _judge(batch: pa.RecordBatch, plan: PathPlan, ground: Ground) -> list[Conflict]:
+    return ground.survey((path, plan.local(path)) for path in texts(batch["path"]))
+
+
+def texts(column: pa.Array[Any]) -> list[str]:
+    """The values of a string column without nulls."""
+    return cast("list[str]", column.to_pylist())
+
+
+def _conflict_error(manifest: Manifest, conflicts: Iterable[Conflict], *, escape: bool) -> PathConflictError:
+    failures = tuple(
+        Failure(conflict.path, _entry(manifest, conflict.path).ref, FetchError(conflict.reason))
+        for conflict in conflicts
+    )
+    count = len({failure.path for failure in failures})
+    return PathConflictError(
+        f"{count} of the paths cannot be files in this folder; nothing was written",
+        failures=failures,
+        hint=None if escape else "escape=True writes them in a form that can be read back",
+    )
+
+
+def _entry(manifest: Manifest, path: str) -> Entry:
+    return manifest[path]

@@ -1,0 +1,295 @@
+"""A manifest into a folder: names, then parts, then files that appear one by one, each whole and checked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+from anyio.streams.memory import MemoryObjectSendStream
+
+from asyncref.engine.fetch.building import Building
+from asyncref.engine.fetch.job import Job, Sink
+from asyncref.engine.fetch.naming import Names, batches_of, survey
+from asyncref.engine.fetch.plan import PART_BYTES
+from asyncref.engine.fetch.reader import Reader
+from asyncref.engine.fetch.report import FetchReport
+from asyncref.engine.fetch.sinks import INLINE_BYTES, ChunkSink, FileSink, Threads
+from asyncref.engine.fetch.sources import Place, Places
+from asyncref.engine.fetch.target import Target, There, another_file_error, unwritable
+from asyncref.engine.fetch.transfer import Checksum, Transfer
+from asyncref.engine.flow import Meter, ProgressHook
+from asyncref.errors import ChangedError, ContainerNotFoundError, Failure, FetchError, NotFoundError
+from asyncref.globs import Filter
+from asyncref.manifest import Manifest
+from asyncref.manifest.rows import entries_of
+from asyncref.model import Entry, Limits
+
+Fsync = Literal["end", "each", "never"]
+_BATCH_ROWS = 1024  # rows prepared (looked up on disk, folders made) by one call of a thread
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchOptions:
+    """How to fetch.
+
+    Attributes:
+        filter: Globs over paths.
+        path_prefix: Only paths that start with it.
+        storage_options: fsspec's names, flat or keyed by scheme; they override the manifest's source records.
+        limits: Bounds.
+        progress: Called once with the meter to poll.
+        allow_missing: Leave out entries whose pinned bytes no longer exist, instead of failing.
+        escape: Write paths that no file system can hold in an escape (`asyncref.engine.fetch.paths`).
+        overwrite: Replace files that differ from their entry.
+        checksum: `auto` checks MD5s wherever a pin has one; `never` only sizes, ETags and versions;
+            `always` also tries the composite ETags of multipart uploads, in a second pass.
+        fsync: When files are forced to the disk: each before its rename, all at the end, or never.
+        whole: Build in `root` + `.incomplete` and rename when every entry is right.
+        older: Manifests with older pins of the same content.
+    """
+
+    filter: Filter = field(default_factory=Filter)
+    path_prefix: str | None = None
+    storage_options: Mapping[str, Any] | None = None
+    limits: Limits = field(default_factory=Limits)
+    progress: ProgressHook | None = None
+    allow_missing: bool = False
+    escape: bool = False
+    overwrite: bool = False
+    checksum: Checksum = "auto"
+    fsync: Fsync = "end"
+    whole: bool = False
+    older: Sequence[Manifest] = ()
+
+
+async def fetch_into(manifest: Manifest, root: Path, options: FetchOptions) -> FetchReport:
+    """What `asyncref.engine.fetch.fetch` does, with its options gathered."""
+    threads = Threads()
+    if options.filter or options.path_prefix:
+        include, exclude = options.filter.include, options.filter.exclude
+        select = partial(manifest.select, prefix=options.path_prefix, include=include, exclude=exclude)
+        manifest = await threads.run(select)
+    root = await threads.run(root.absolute)
+    if not options.whole or await threads.run(root.exists):
+        return await _fetch(manifest, root, options, threads)
+    building = await threads.run(partial(Building, root, _mark(manifest, options)))
+    try:
+        report = await _fetch(manifest, building.folder, options, threads)
+        await threads.run(building.commit)
+    finally:
+        building.close()
+    return replace(report, root=root)
+
+
+async def _fetch(manifest: Manifest, root: Path, options: FetchOptions, threads: Threads) -> FetchReport:
+    meter = Meter(verb="fetch")
+    if options.progress:
+        options.progress(meter)
+    target = Target(root)
+    names = await survey(manifest, root, escape=options.escape)
+    meter.objects_total, meter.bytes_total = names.objects, names.bytes
+    async with Places(options.storage_options, options.limits, meter) as places:
+        run = _Run(manifest, options, target, names, places, meter, threads)
+        try:
+            await threads.run(target.make)
+            await run.run()
+            if options.fsync == "end":
+                await threads.run(target.flush)
+        except OSError as error:
+            raise unwritable(error, target.root) or error from error
+        finally:
+            run.discard_all()
+        return run.report(root)
+
+
+def _mark(manifest: Manifest, options: FetchOptions) -> str:
+    """Names what is built: another manifest, choice or escape must not go on with its files."""
+    chosen = [manifest.identity, options.escape]
+    return hashlib.sha256(orjson.dumps(chosen)).hexdigest()
+
+
+@dataclass(slots=True)
+class _Run:
+    """One fetch: makes jobs of rows, gives them sinks, finishes files, gathers failures. An `Outlet`."""
+
+    manifest: Manifest
+    options: FetchOptions
+    target: Target
+    names: Names
+    places: Places
+    meter: Meter
+    threads: Threads
+    failures: list[Failure] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    objects: int = 0
+    unpinned: int = 0
+    small_bytes: int = INLINE_BYTES
+    _open: dict[int, FileSink] = field(default_factory=dict)
+    _transfer: Transfer | None = None
+    _place: list[Place] = field(default_factory=list)
+
+    async def run(self) -> None:
+        """Fetch everything.
+
+        Raises:
+            FetchError: Entries failed; names all of them.
+        """
+        if not self.names.objects:
+            return
+        self._place = self.places.all_of(self.manifest.sources)
+        limits, workers = self.options.limits, self.places.most
+        window_bytes = max(INLINE_BYTES, min(2**20, limits.memory_bytes // (2 * workers)))
+        self.small_bytes = window_bytes
+        reader = Reader(self.places, limits, self.meter, window_bytes, self.options.older)
+        self._transfer = Transfer(reader, self, self.meter, workers, self.options.checksum)
+        await self._transfer.run(self._produce)
+        if self.failures:
+            raise self._failed()
+
+    def report(self, root: Path) -> FetchReport:
+        """What was done."""
+        return FetchReport(
+            root=root,
+            objects=self.objects,
+            bytes=self.meter.bytes,
+            skipped=self.meter.skipped["already there"],
+            missing=tuple(sorted(self.missing)),
+            unpinned=self.unpinned,
+            unchecked=self._transfer.unchecked if self._transfer else 0,
+            requests=dict(self.meter.requests),
+            retries=self.meter.retries,
+            elapsed_s=self.meter.elapsed_s,
+            notes=tuple(self.meter.notes),
+        )
+
+    def discard_all(self) -> None:
+        """Remove the temporaries of whatever did not end."""
+        for sink in self._open.values():
+            self.target.discard(sink.temporary)
+        self._open.clear()
+
+    async def open(self, job: Job) -> Sink | None:
+        """A sink for what is not there yet."""
+        if job.unsure and await self._is_there(job):
+            job.unsure = False
+            return None
+        if len(job.parts) == 1 and job.pin.size is not None and job.pin.size <= self.small_bytes:
+            return ChunkSink(self.threads)
+        reserve_bytes = job.pin.size if job.pin.size and job.pin.size > PART_BYTES else 0
+        temporary = await self.threads.run(partial(self.target.open, job.local, reserve_bytes))
+        sink = self._open[id(job)] = FileSink(temporary, self.threads)
+        return sink
+
+    async def finish(self, job: Job) -> None:
+        """Give the file its name, and count."""
+        sink, keep = job.sink, job.unsure and not self.options.overwrite
+        fsync = self.options.fsync == "each"
+        if isinstance(sink, ChunkSink):
+            put = partial(self.target.put, job.local, sink.chunks, keep=keep, fsync=fsync)
+            await self.threads.run(put, length=(job.pin.size or 0) if not fsync else INLINE_BYTES + 1)
+        elif isinstance(sink, FileSink):
+            await self.threads.run(partial(self.target.finish, sink.temporary, keep=keep, fsync=fsync))
+            del self._open[id(job)]
+        self.meter.objects += 1
+        job.sink = None
+        if sink is None:
+            self._count_there()
+            return
+        self.objects += 1
+        if not job.is_pinned:
+            self.unpinned += 1
+            self.meter.note("some entries are not pinned (checksum=False): what lies there now was fetched")
+
+    async def fail(self, job: Job, error: Exception) -> None:
+        """Note a failure, unless the entry may be missing; end the run where nothing can be written any more."""
+        if (sink := self._open.pop(id(job), None)) is not None:
+            self.target.discard(sink.temporary)
+        job.sink = None
+        if isinstance(error, OSError) and (full := unwritable(error, self.target.root)):
+            raise full from error
+        self._note(job.entry, error)
+
+    async def _produce(self, send: MemoryObjectSendStream[Sequence[Job]]) -> None:
+        """Jobs of all rows: the largest first, then the others in path order."""
+        large = np.array(sorted(self.names.large), np.int64)
+        if len(large):
+            chosen = [rows async for rows in self._slices(large, taken=True)]
+            table = pa.Table.from_batches(chosen).sort_by([("size", "descending")])
+            for batch in table.combine_chunks().to_batches(_BATCH_ROWS):
+                await self._send_jobs(batch, send)
+        async for rows in self._slices(large, taken=False):
+            await self._send_jobs(rows, send)
+
+    async def _slices(self, large: npt.NDArray[np.int64], *, taken: bool) -> AsyncIterator[pa.RecordBatch]:
+        """The manifest's rows, those of the large objects only or all others."""
+        start = 0
+        async for batch in batches_of(self.manifest):
+            low, high = np.searchsorted(large, (start, start + batch.num_rows))
+            mask = np.full(batch.num_rows, not taken)
+            mask[large[low:high] - start] = taken
+            start += batch.num_rows
+            rows = batch if mask.all() else batch.filter(pa.array(mask))
+            for at in range(0, rows.num_rows, _BATCH_ROWS):
+                yield rows.slice(at, _BATCH_ROWS)
+
+    async def _send_jobs(self, rows: pa.RecordBatch, send: MemoryObjectSendStream[Sequence[Job]]) -> None:
+        jobs: list[Job] = []
+        for entry, local, there in await self.threads.run(partial(self._look, rows)):
+            source, place = self.manifest.sources[entry.source], self._place[entry.source]
+            if there is There.OTHER and not self.options.overwrite:
+                self._note(entry, another_file_error())
+                continue
+            jobs.append(Job.of(entry, source, place, local=local))
+            jobs[-1].unsure = there is There.SAME_SIZE
+        if jobs:
+            await send.send(jobs)
+
+    def _look(self, rows: pa.RecordBatch) -> list[tuple[Entry, str, There]]:
+        looked = []
+        for entry in entries_of(rows, self.manifest.sources):
+            local = self.names.plan.local(entry.path)
+            looked.append((entry, local, self.target.lies(local, entry.pin.size)))
+        return looked
+
+    async def _is_there(self, job: Job) -> bool:
+        """Whether the file of the right size that lies there is the pinned one.
+
+        Raises:
+            FetchError: It surely is not, and may not be replaced.
+        """
+        if self.options.checksum == "never" and job.pin.size is not None:
+            return True
+        call = partial(self.target.matches, job.local, job.pin)
+        same = await self.threads.run(call, length=job.pin.size or 0)
+        if same is False and not self.options.overwrite:
+            raise another_file_error()
+        return same is True
+
+    def _count_there(self) -> None:
+        self.meter.skipped["already there"] += 1
+
+    def _note(self, entry: Entry, error: Exception) -> None:
+        gone = isinstance(error, NotFoundError | ChangedError) and not isinstance(error, ContainerNotFoundError)
+        if gone and self.options.allow_missing:
+            self.missing.append(entry.path)
+            self.meter.skipped["missing"] += 1
+        else:
+            self.failures.append(Failure(entry.path, entry.ref, error))
+            self.meter.failed += 1
+
+    def _failed(self) -> FetchError:
+        self.failures.sort(key=lambda failure: failure.path)
+        lost = all(isinstance(failure.error, NotFoundError | ChangedError) for failure in self.failures)
+        return FetchError(
+            f"{len(self.failures)} of {self.names.objects} entries could not be fetched",
+            failures=tuple(self.failures),
+            hint="allow_missing_references=True leaves them out" if lost else None,
+        )

@@ -1,0 +1,174 @@
+"""Brings the bytes of one part to a sink: attempts, retries, resuming, and the check of every answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import anyio
+from anyio import to_thread
+
+from asyncref.engine.fetch.job import Job, Sink
+from asyncref.engine.fetch.plan import Attempt, Part, Step, after, check, found, outcome, request_for
+from asyncref.engine.fetch.sources import Places
+from asyncref.engine.flow import Meter
+from asyncref.errors import BrokenBodyError, ProtocolError, RetryableError, StorageError, UnsupportedError
+from asyncref.manifest import Manifest
+from asyncref.model import Entry, Limits
+
+_RESTARTS = 3  # of a body that broke on a server that ignores ranges
+
+
+@dataclass(slots=True)
+class _Cursor:
+    """How far one part has come."""
+
+    offset: int
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads parts.
+
+    Args:
+        places: Opens the sources of older manifests.
+        limits: Bounds.
+        meter: Counts bytes.
+        window_bytes: Most bytes held before they go to the sink.
+        older: Manifests with older pins of the same content, tried after the newest.
+    """
+
+    places: Places
+    limits: Limits
+    meter: Meter
+    window_bytes: int = 2**20
+    older: Sequence[Manifest] = ()
+    _free_s: float = field(default_factory=time.monotonic)
+
+    async def read(self, job: Job, part: Part, sink: Sink) -> bool:
+        """Read one part to its end, by whichever attempt is granted.
+
+        Returns:
+            False if the server ignores ranges, and the object has to be read in one piece.
+
+        Raises:
+            StorageError: No attempt is granted.
+            RetryableError: The last try's.
+        """
+        cursor = _Cursor(part.start)
+        refusals: list[StorageError] = []
+        while True:
+            attempt = job.attempt
+            try:
+                return await job.place.get.call(partial(self._send, job, attempt, part, cursor, sink))
+            except StorageError as refusal:
+                if isinstance(refusal, ProtocolError):
+                    raise
+                refusals.append(refusal)
+                await self._move_on(job, attempt, refusals)
+
+    async def read_whole(self, job: Job, sink: Sink) -> None:
+        """Read the object in one piece from its first byte, over whatever came before.
+
+        Raises:
+            BrokenBodyError: It broke off too often, and the server ignores ranges.
+        """
+        for _ in range(_RESTARTS):
+            await sink.restart()
+            if await self.read(job, Part(0, job.pin.size), sink):
+                return
+        raise BrokenBodyError("the body broke off again and again, and the server ignores ranges", uri=job.entry.ref)
+
+    async def _send(self, job: Job, attempt: Attempt, part: Part, cursor: _Cursor, sink: Sink) -> bool:
+        if part.stop is None and cursor.offset:  # no size known: nothing tells that the rest belongs to it
+            cursor.offset = 0
+            await sink.restart()
+        request = request_for(job.key, attempt, Part(cursor.offset, part.stop), job.pin)
+        async with job.place.backend.read(request) as body:
+            if not check(body.answer, request, job.pin, uri=job.entry.ref):
+                return False
+            stop = part.stop if part.stop is not None else body.answer.stop
+            held: list[bytes] = []
+            held_bytes = 0
+            try:
+                async for chunk in body.chunks:
+                    held.append(chunk)
+                    held_bytes += len(chunk)
+                    self.meter.bytes += len(chunk)
+                    if stop is not None and cursor.offset + held_bytes > stop:
+                        raise ProtocolError("the body is longer than announced", uri=job.entry.ref)
+                    if held_bytes >= self.window_bytes:
+                        await sink.write(cursor.offset, held)
+                        cursor.offset += held_bytes
+                        held, held_bytes = [], 0
+                        await self._pace(self.window_bytes)
+            except RetryableError:
+                if held:
+                    await sink.write(cursor.offset, held)
+                    cursor.offset += held_bytes
+                raise
+            if held:
+                await sink.write(cursor.offset, held)
+                cursor.offset += held_bytes
+                await self._pace(held_bytes)
+            if stop is not None and cursor.offset != stop:
+                raise BrokenBodyError(f"the body ended at byte {cursor.offset} of {stop}", uri=job.entry.ref)
+        return True
+
+    async def _pace(self, length: int) -> None:
+        """Hold the rate of `limits.bytes_per_second` over all parts."""
+        if self.limits.bytes_per_second:
+            now = time.monotonic()
+            self._free_s = max(self._free_s, now) + length / self.limits.bytes_per_second
+            if self._free_s > now:
+                await anyio.sleep(self._free_s - now)
+
+    async def _move_on(self, job: Job, refused: Attempt, refusals: list[StorageError]) -> None:
+        """Put the job on its next attempt, unless another part has done so.
+
+        Raises:
+            StorageError: There is none.
+        """
+        async with job.lock:
+            if job.attempt is not refused:
+                return
+            following = after(refused, refusals[-1], job.pin, versioned=job.place.versioned)
+            if following is not None and following.step is Step.SEARCH:
+                following = await self._search(job, refusals)
+            if following is not None:
+                job.attempt = following
+            elif not await self._turn_to_older(job):
+                raise outcome(refusals, job.entry.ref) from refusals[0]
+
+    async def _search(self, job: Job, refusals: list[StorageError]) -> Attempt | None:
+        """Look for the pinned ETag among the versions of exactly this key."""
+        try:
+            rows = await job.place.search.call(lambda: job.place.backend.history(job.key))
+        except UnsupportedError:
+            return None
+        except StorageError as refusal:
+            refusals.append(refusal)
+            return None
+        etags = [
+            f'"{bare.hex()}"' if bare is not None else etag
+            for bare, etag in zip(rows["etag16"].to_pylist(), rows["etag"].to_pylist(), strict=True)
+        ]
+        return found(list(zip(rows["version"].to_pylist(), etags, rows["size"].to_pylist(), strict=True)), job.pin)
+
+    async def _turn_to_older(self, job: Job) -> bool:
+        while job.older < len(self.older):
+            manifest = self.older[job.older]
+            job.older += 1
+            entry = await to_thread.run_sync(partial(_entry_of, manifest, job.entry.path))
+            # Bytes of the same object only: parts that have come already stay.
+            if entry is not None and (entry.digest, entry.pin.size) == (job.entry.digest, job.pin.size):
+                source = manifest.sources[entry.source]
+                job.turn_to(entry, source, self.places.of(source))
+                return True
+        return False
+
+
+def _entry_of(manifest: Manifest, path: str) -> Entry | None:
+    return manifest[path] if path in manifest else None  # noqa: SIM401  a manifest has no `get`

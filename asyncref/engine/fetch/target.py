@@ -1,0 +1,265 @@
+"""The folder that a fetch writes to: temporaries beside their files, checks, renames. Blocking calls only.
+
+A file is written under a temporary name in its own folder, locked there against a second fetch, checked,
+and renamed. Nothing is written through a symbolic link that leads out of the folder. Someone who can
+write to the folder and swaps a checked folder for a link in mid-run is not defended against.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import hashlib
+import os
+import stat
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+from asyncref.engine.fetch.content import matches
+from asyncref.engine.fetch.paths import RESERVED
+from asyncref.errors import FetchError
+from asyncref.model import Pin
+
+if sys.platform != "win32":
+    import fcntl
+
+_READ_BYTES: Final = 2**20
+_FOLDERS_KEPT: Final = 100_000  # memory; to judge or make a folder again does no harm
+_UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+
+
+class There(Enum):
+    """What already lies where a file should go."""
+
+    NOTHING = "nothing"
+    SAME_SIZE = "same_size"  # a regular file that may be the one
+    OTHER = "other"  # a file of another size, or a link
+
+
+@dataclass(slots=True)
+class Temporary:
+    """An open, locked temporary and the file that it becomes."""
+
+    fd: int
+    path: str
+    final: str
+
+
+class Target:
+    """One folder.
+
+    Args:
+        root: The folder; made when first needed.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = os.path.realpath(root)
+        self._made: set[str] = set()
+
+    def lies(self, local: str, size_bytes: int | None) -> There:
+        """What lies where a file should go; makes its folder if nothing does."""
+        full = self._full(local)
+        try:
+            found = os.lstat(full)
+        except (FileNotFoundError, NotADirectoryError):
+            self._make_folder(full.rpartition("/")[0])
+            return There.NOTHING
+        if not stat.S_ISREG(found.st_mode) or size_bytes not in (None, found.st_size):
+            return There.OTHER
+        return There.SAME_SIZE
+
+    def matches(self, local: str, pin: Pin) -> bool | None:
+        """Whether a file that lies there has the pinned content; None if nothing can tell."""
+        fd = os.open(self._full(local), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            return matches(fd, pin)
+        finally:
+            os.close(fd)
+
+    def put(self, local: str, chunks: Sequence[bytes], *, keep: bool, fsync: bool) -> None:
+        """Write one small file whole.
+
+        Args:
+            local: The file.
+            chunks: Its bytes.
+            keep: A file with other bytes that lies there is not replaced.
+            fsync: Force it to the disk before its rename.
+
+        Raises:
+            FetchError: Another fetch is writing the same file; with `keep`, other bytes lie there.
+            OSError: As the system says.
+        """
+        temporary = self.open(local, 0)
+        try:
+            write_at(temporary.fd, chunks, 0)
+            self.finish(temporary, keep=keep, fsync=fsync)
+        except BaseException:
+            self.discard(temporary)
+            raise
+
+    def open(self, local: str, size_bytes: int) -> Temporary:
+        """Open and lock the temporary of a file, empty but for its reserved size.
+
+        Args:
+            local: The file.
+            size_bytes: Space to reserve; 0 for none.
+        """
+        final = self._full(local)
+        folder = final.rpartition("/")[0]
+        mark = hashlib.blake2b(os.fsencode(local), digest_size=8).hexdigest()
+        path = f"{folder}/{RESERVED}{mark}.part"
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        while True:
+            fd = os.open(path, flags, 0o666)
+            try:
+                lock(fd, final)
+                held = os.fstat(fd)
+                if _is_same(path, held):
+                    if held.st_size:
+                        os.ftruncate(fd, 0)
+                    if size_bytes:
+                        _reserve(fd, size_bytes)
+                    return Temporary(fd, path, final)
+            except BaseException:
+                os.close(fd)
+                raise
+            os.close(fd)  # its owner renamed it between our opening and our locking it
+
+    def finish(self, temporary: Temporary, *, keep: bool, fsync: bool) -> None:
+        """Give a complete file its name and close it.
+
+        Args:
+            temporary: Complete; it stays open if this fails.
+            keep: A file with other bytes that lies there is not replaced.
+            fsync: Force it to the disk before its rename.
+
+        Raises:
+            FetchError: With `keep`, other bytes lie there.
+        """
+        if keep and not self._equals(temporary):
+            raise another_file_error()
+        if fsync:
+            os.fsync(temporary.fd)
+        os.replace(temporary.path, temporary.final)  # noqa: PTH105  a Path costs some microseconds an object
+        os.close(temporary.fd)
+        temporary.fd = -1
+
+    def discard(self, temporary: Temporary) -> None:
+        """Remove a temporary. Idempotent."""
+        if temporary.fd < 0:
+            return
+        try:
+            os.unlink(temporary.path)  # noqa: PTH108  as above
+        finally:
+            os.close(temporary.fd)
+            temporary.fd = -1
+
+    def _equals(self, temporary: Temporary) -> bool:
+        """Whether the file that already lies there has the very bytes of the temporary."""
+        try:
+            fd = os.open(temporary.final, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            if os.fstat(fd).st_size != os.fstat(temporary.fd).st_size:
+                return False
+            at = 0
+            while ours := os.pread(temporary.fd, _READ_BYTES, at):
+                if ours != os.pread(fd, len(ours), at):
+                    return False
+                at += len(ours)
+            return True
+        finally:
+            os.close(fd)
+
+    def make(self) -> None:
+        """Make the folder itself."""
+        self._make_folder(self.root)
+
+    def flush(self) -> None:
+        """Force everything written to the disk: one call for its file system where there is one (Linux)."""
+        syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+        if syncfs is None:
+            os.sync()
+            return
+        fd = os.open(self.root, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if syncfs(fd):
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number), self.root)
+        finally:
+            os.close(fd)
+
+    def _full(self, local: str) -> str:
+        return f"{self.root}/{local}"
+
+    def _make_folder(self, folder: str) -> None:
+        if folder not in self._made:
+            if len(self._made) > _FOLDERS_KEPT:
+                self._made.clear()
+            os.makedirs(folder, exist_ok=True)  # noqa: PTH103  as above
+            self._made.add(folder)
+
+
+def write_at(fd: int, chunks: Sequence[bytes], offset: int) -> None:
+    """Write all chunks, one after the other, from an offset on."""
+    view = memoryview(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+    while view:
+        written = os.pwrite(fd, view, offset)
+        view = view[written:]
+        offset += written
+
+
+def another_file_error() -> FetchError:
+    """A file that is not the entry's lies where it should go."""
+    return FetchError("another file lies there", hint="overwrite=True replaces it")
+
+
+def unwritable(error: OSError, root: str) -> FetchError | None:
+    """The one clear error where a target cannot take anything more; None if only one file is concerned."""
+    if error.errno not in _UNWRITABLE:
+        return None
+    reason = os.strerror(error.errno or 0).lower()
+    return FetchError(
+        f"cannot write to {root}: {reason}", hint="what is complete stays; make room and run the same fetch again"
+    )
+
+
+def _is_same(path: str, held: os.stat_result) -> bool:
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return (found.st_ino, found.st_dev) == (held.st_ino, held.st_dev)
+
+
+def lock(fd: int, what: str) -> None:
+    """Lock an open file against other processes, or fail at once.
+
+    Raises:
+        FetchError: Another process holds it.
+    """
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise FetchError(f"another fetch is writing {what}", hint="wait until it has ended") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS):
+            raise  # those four: a file system without locks, where two fetches into one folder are not told apart
+
+
+def _reserve(fd: int, size_bytes: int) -> None:
+    """Reserve space, so that a full disk is known before the bytes have come."""
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(fd, 0, size_bytes)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                raise
+        else:
+            return
+    os.ftruncate(fd, size_bytes)

@@ -1,0 +1,201 @@
+"""The workers of a fetch or a stream: parts in, checked objects out, failures gathered entry by entry.
+
+A fixed number of workers takes parts from a feed; whoever finishes an object's last part checks its
+content and hands it to the outlet. There is no task an object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import anyio
+from anyio import CancelScope
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from asyncref.engine.fetch.content import expected_md5
+from asyncref.engine.fetch.job import Feed, Job, Sink
+from asyncref.engine.fetch.plan import Part
+from asyncref.engine.fetch.reader import Reader
+from asyncref.engine.flow import Meter
+from asyncref.errors import (
+    BrokenBodyError,
+    ChangedError,
+    ContainerNotFoundError,
+    CredentialsError,
+    NotFoundError,
+    RetryableError,
+    UnsupportedError,
+    UsageError,
+)
+
+Checksum = Literal["auto", "always", "never"]
+Produce = Callable[[MemoryObjectSendStream[Sequence[Job]]], Awaitable[None]]
+"""Sends jobs, many at a time, until there are no more."""
+
+_FATAL = (ContainerNotFoundError, CredentialsError, UsageError)  # the same for every entry
+_ENOUGH_UNLIKE = 8  # objects whose ETag proved to be no MD5, until a source's ETags are no longer taken for one
+
+
+class Outlet(Protocol):
+    """What becomes of objects."""
+
+    async def open(self, job: Job) -> Sink | None:
+        """Where the bytes should go; None if they are not needed. Called once an object."""
+        ...
+
+    async def finish(self, job: Job) -> None:
+        """The object is complete and checked."""
+        ...
+
+    async def fail(self, job: Job, error: Exception) -> None:
+        """The object cannot be had. Raises to end the whole run."""
+        ...
+
+
+@dataclass(slots=True)
+class _Trust:
+    """What was learnt of one place's ETags as MD5s."""
+
+    like: int = 0
+    unlike: int = 0
+
+
+@dataclass(slots=True)
+class Transfer:
+    """One run of workers.
+
+    Args:
+        reader: Reads parts.
+        outlet: Takes objects.
+        meter: Counts.
+        workers: How many.
+        checksum: `never` compares ETags, versions and sizes only.
+    """
+
+    reader: Reader
+    outlet: Outlet
+    meter: Meter
+    workers: int
+    checksum: Checksum = "auto"
+    unchecked: int = 0
+    _trust: dict[int, _Trust] = field(default_factory=dict)
+    _in_vain: int = 0
+    _fatal: Exception | None = None
+
+    async def run(self, produce: Produce) -> None:
+        """Work until the producer has ended and all its jobs are finished or failed.
+
+        Raises:
+            AsyncrefError: What makes going on useless: no credentials, no bucket, nothing answers any more,
+                or whatever the outlet raised.
+        """
+        send, receive = anyio.create_memory_object_stream[Sequence[Job]](1)
+        async with receive, anyio.create_task_group() as group:
+            feed = Feed(lambda: _next(receive))
+            group.start_soon(self._guard, group.cancel_scope, lambda: _produce(produce, send))
+            for _ in range(self.workers):
+                group.start_soon(self._guard, group.cancel_scope, lambda: self._work(feed))
+        if self._fatal is not None:
+            raise self._fatal
+
+    async def _guard(self, scope: CancelScope, call: Callable[[], Awaitable[None]]) -> None:
+        """Let the first error end the run as itself, not as one of a group."""
+        try:
+            await call()
+        except Exception as error:  # noqa: BLE001  raised again by `run`
+            self._fatal = self._fatal or error
+            scope.cancel()
+
+    async def _work(self, feed: Feed) -> None:
+        while (piece := await feed.take()) is not None:
+            job, part = piece
+            try:
+                if job.error is None:
+                    await self._part(job, part)
+            except Exception as error:  # noqa: BLE001  one entry's failure; `fail` decides what it means
+                job.error = job.error or error
+            job.left -= 1
+            if not job.left:
+                await self._close(job)
+
+    async def _part(self, job: Job, part: Part) -> None:
+        if not job.opened:
+            async with job.lock:
+                if not job.opened:
+                    job.sink = await self.outlet.open(job)
+                    job.opened = True
+        if job.sink is not None and not job.unranged and not await self.reader.read(job, part, job.sink):
+            job.unranged = True
+
+    async def _close(self, job: Job) -> None:
+        try:
+            if job.error is None and job.sink is not None:
+                if job.unranged:
+                    await self.reader.read_whole(job, job.sink)
+                await self._check_content(job, job.sink)
+            if job.error is None:
+                await self.outlet.finish(job)
+        except Exception as error:  # noqa: BLE001  as above
+            job.error = error
+        if job.error is None:
+            self._in_vain = 0
+            return
+        failure = _explained(job, job.error)
+        self._in_vain = self._in_vain + 1 if isinstance(failure, RetryableError) else 0
+        if isinstance(failure, _FATAL):
+            raise failure
+        await self.outlet.fail(job, failure)
+        if self._in_vain >= self.workers:
+            raise failure  # as many in a row as there are workers used up all their tries: nothing answers any more
+
+    async def _check_content(self, job: Job, sink: Sink) -> None:
+        expected = expected_md5(job.pin) if self.checksum != "never" else None
+        trust = self._trust.setdefault(id(job.place), _Trust())
+        if expected is None or (not expected.stated and trust.unlike >= _ENOUGH_UNLIKE and not trust.like):
+            if not (self.checksum == "always" and await sink.confirms(job.pin)):
+                self.unchecked += 1
+            return
+        once = await sink.md5()
+        if once == expected.md5:
+            trust.like += 1
+            return
+        self.meter.retries += 1
+        await self.reader.read_whole(job, sink)
+        again = await sink.md5()
+        if again == expected.md5:
+            trust.like += 1
+        elif again != once:
+            raise BrokenBodyError("the content came damaged twice, in different ways", uri=job.entry.ref)
+        elif expected.stated:
+            raise ChangedError(
+                f"the content changed: its MD5 is {again.hex()}, pinned is {expected.md5.hex()}", uri=job.entry.ref
+            )
+        else:
+            trust.unlike += 1
+            self.unchecked += 1
+            self.meter.note(f"{job.source.uri}: some ETags are not the MD5 of the content (aws:kms, SSE-C)")
+
+
+def _explained(job: Job, error: Exception) -> Exception:
+    """A reference without pins may stand for a whole prefix, which is nothing that a read can bring."""
+    if type(error) is NotFoundError and not job.source.checksum and not job.is_pinned:
+        return UnsupportedError(
+            "a reference made with checksum=False has no list of its objects and cannot be fetched",
+            uri=job.entry.ref,
+            hint="make the reference again with checksums",
+        )
+    return error
+
+
+async def _next(receive: MemoryObjectReceiveStream[Sequence[Job]]) -> Sequence[Job]:
+    try:
+        return await receive.receive()
+    except anyio.EndOfStream:
+        return ()
+
+
+async def _produce(produce: Produce, send: MemoryObjectSendStream[Sequence[Job]]) -> None:
+    async with send:
+        await produce(send)
