@@ -5,7 +5,8 @@
     │   ├── InvalidURIError
     │   ├── UnknownSchemeError
     │   ├── OptionError                an unknown or refused setting
-    │   └── InvalidNameError           an artifact, alias or project name
+    │   ├── InvalidNameError           an artifact, alias or project name
+    │   └── NotOfferedError            a name of W&B's that asyncref does not have, such as run.log
     ├── StorageError                   a storage answered, and the answer is final
     │   ├── NotFoundError              no such object, version, file or folder
     │   │   └── ContainerNotFoundError no such bucket or container
@@ -105,6 +106,10 @@ class OptionError(UsageError):
 
 class InvalidNameError(UsageError):
     """An artifact, alias, project or entity name with characters that it may not have."""
+
+
+class NotOfferedError(UsageError, AttributeError):
+    """A name of W&B's face that asyncref does not have: it tracks data and uploads nothing."""
 
 
 class StorageError(AsyncrefError):
