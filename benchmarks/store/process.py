@@ -50,6 +50,10 @@ class StoreProcess:
         """Counters since the start or the last reset; `cpu_s` is the server's own CPU time."""
         return self._ask("stats")
 
+    def counts(self) -> dict[str, Any]:
+        """The same without `rows_distinct`: cheap enough to ask several times a second."""
+        return self._ask("counts")
+
     def reset(self) -> None:
         """Set the counters to zero."""
         self._ask("reset")

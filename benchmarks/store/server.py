@@ -1,8 +1,9 @@
 """The synthetic store's process: HTTP/1.1 over a bare asyncio protocol, with latency and throttling.
 
 `python -m benchmarks.store.server '{"layout": "uuid", "keys": 1000, ...}'` prints one JSON line (port) when it listens, and
-ends when its standard input closes. `GET /-/stats` reports, `GET /-/set?latency_ms=50&throttle=200` changes,
-`GET /-/reset` sets the counters to zero.
+ends when its standard input closes. `GET /-/counts` reports what was asked, `/-/stats` also how many rows were sent
+at least once (milliseconds a million rows), `/-/set?latency_ms=50&throttle=200` changes settings, `/-/reset` sets the
+counters to zero.
 """
 
 from __future__ import annotations
@@ -82,9 +83,9 @@ class _Counters:
 
     def report(self) -> dict[str, Any]:
         return {
+            "at_s": time.monotonic(),
             "requests": self.requests,
             "rows_sent": self.rows,
-            "rows_distinct": {kind: self.distinct(kind) for kind in KINDS},
             "refused": self.refused,
             "most_in_flight": self.most_in_flight,
             "connections": self.connections,
@@ -129,7 +130,10 @@ class Store:
             for name, text in query.items():
                 setattr(self.settings, name, type(getattr(self.settings, name))(float(text)))
             self.bucket.page_rows, self.bucket.inclusive = self.settings.page_rows, self.settings.inclusive
-        return wire.response(200, [json.dumps(self.counters.report()).encode()], content_type=b"application/json")
+        report = self.counters.report()
+        if verb == b"stats":
+            report["rows_distinct"] = {kind: self.counters.distinct(kind) for kind in KINDS}
+        return wire.response(200, [json.dumps(report).encode()], content_type=b"application/json")
 
 
 class _Connection(asyncio.Protocol):

@@ -1,0 +1,109 @@
+"""Does the listing spread over connections whatever the keys look like, and how many requests does that cost?
+
+Each layout is scanned without latency and with 50 ms a request, versioned and not. A listing that follows one token after
+the other would take latency x pages; the wall time should stay near that without latency.
+"""
+
+from __future__ import annotations
+
+import argparse
+from statistics import median
+from typing import Any, Final
+
+from benchmarks.measure import PeerFailedError, Usage
+from benchmarks.peers import ASYNCREF
+from benchmarks.report import Result
+from benchmarks.store.layouts import LAYOUTS
+from benchmarks.store.process import StoreProcess, running
+from benchmarks.store.render import Spec
+
+_COLUMNS: Final = {
+    "layout": "layout",
+    "case": "case",
+    "rows": "rows",
+    "wall_0_s": "wall s, no latency",
+    "wall_s": "wall s, with latency",
+    "times": "x",
+    "serial_s": "serial would take s",
+    "requests_per_1000": "requests/1,000 rows",
+    "repeated_rows": "rows sent twice",
+    "most_in_flight": "most in flight",
+}
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Declare this benchmark's options."""
+    parser.add_argument("--keys", type=int, default=None, help="keys in each bucket (1,000,000; 20,000 with --quick)")
+    parser.add_argument("--rounds", type=int, default=None, help="rounds (3; 1 with --quick)")
+    parser.add_argument("--latency-ms", type=float, default=50.0, help="a request (%(default)s)")
+    parser.add_argument("--layouts", default=",".join(LAYOUTS), help="comma-separated (%(default)s)")
+    parser.add_argument("--cases", default="list,versions", help="list, versions (%(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> Result:
+    """Measure; wall times include the process's start."""
+    keys = arguments.keys or (20_000 if arguments.quick else 1_000_000)
+    rounds = arguments.rounds or (1 if arguments.quick else 3)
+    rows = [
+        _measured(Spec(layout=layout, keys=keys, versioned=case == "versions"), case, arguments.latency_ms, rounds)
+        for layout in arguments.layouts.split(",")
+        for case in arguments.cases.split(",")
+    ]
+
+    def draw(axes: Any) -> None:
+        places = range(len(rows))
+        axes.bar([place - 0.2 for place in places], [row["wall_0_s"] for row in rows], 0.4, label="no latency")
+        axes.bar(
+            [place + 0.2 for place in places],
+            [row["wall_s"] for row in rows],
+            0.4,
+            label=f"{arguments.latency_ms:.0f} ms",
+        )
+        axes.set_xticks(list(places), [f"{row['layout']}\n{row['case']}" for row in rows], fontsize=7, rotation=45)
+        axes.set_ylabel("wall s")
+        axes.legend()
+
+    return Result(
+        columns=_COLUMNS,
+        rows=rows,
+        conditions={"keys": keys, "rounds": rounds, "latency_ms": arguments.latency_ms},
+        notes=[
+            "The layout deep has one key with 100,000 versions in its middle; they belong to the rows of its version listing."
+        ],
+        draw=draw,
+    )
+
+
+def _measured(spec: Spec, case: str, latency_ms: float, rounds: int) -> dict[str, Any]:
+    kind = "versions" if case == "versions" else "list"
+    runs: dict[float, list[tuple[Usage, dict[str, Any]]]] = {0.0: [], latency_ms: []}
+    with running(spec) as store:
+        for _ in range(rounds):
+            for latency, found in runs.items():
+                found.append(_once(store, kind, latency))
+        rows = store.rows[kind]
+    without, with_latency = (median(usage.wall_s for usage, _ in found) for found in runs.values())
+    _, stats = runs[latency_ms][-1]
+    return {
+        "layout": spec.layout,
+        "case": case,
+        "rows": rows,
+        "wall_0_s": without,
+        "wall_s": with_latency,
+        "times": with_latency / without,
+        "serial_s": -(-rows // 1000) * latency_ms / 1000,
+        "requests_per_1000": sum(stats["requests"].values()) * 1000 / rows,
+        "repeated_rows": stats["rows_sent"] - sum(stats["rows_distinct"].values()),
+        "most_in_flight": stats["most_in_flight"],
+        "requests": stats["requests"],
+    }
+
+
+def _once(store: StoreProcess, kind: str, latency_ms: float) -> tuple[Usage, dict[str, Any]]:
+    store.set(latency_ms=latency_ms)
+    store.reset()
+    usage = ASYNCREF.run(store, versions=kind == "versions", most=store.rows[kind])
+    stats = store.stats()
+    if stats["rows_distinct"][kind] != store.rows[kind] or usage.output["objects"] != store.rows["list"]:
+        raise PeerFailedError(f"{kind}: {usage.output} of {store.rows}, asked for {stats['rows_distinct']}")
+    return usage, stats

@@ -1,0 +1,58 @@
+"""Many small scans in one warm process: asyncref as it is, asyncref one request at a time, aiobotocore's paginator."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any, Final
+
+import uvloop
+from aiobotocore.session import get_session
+
+import asyncref
+
+WAYS: Final = ("asyncref", "asyncref, one at a time", "aiobotocore")
+
+
+async def _asyncref(options: dict[str, Any], concurrency: int | None) -> int:
+    limits = asyncref.Limits(concurrency=concurrency)
+    storage = {"endpoint_url": options["endpoint"]}
+    return len(await asyncref.scan(options["uri"], storage_options=storage, limits=limits))
+
+
+async def _aiobotocore(options: dict[str, Any]) -> int:
+    bucket, _, prefix = options["uri"].removeprefix("s3://").partition("/")
+    call = "list_object_versions" if options["versions"] else "list_objects_v2"
+    rows = 0
+    async with get_session().create_client("s3", endpoint_url=options["endpoint"]) as client:
+        async for page in client.get_paginator(call).paginate(Bucket=bucket, Prefix=prefix):
+            rows += sum(len(page.get(kind, ())) for kind in ("Contents", "Versions"))
+    return rows
+
+
+async def once(way: str, options: dict[str, Any]) -> float:
+    """Seconds of one scan, client and all made anew."""
+    before = time.perf_counter()
+    if way == "aiobotocore":
+        rows = await _aiobotocore(options)
+    else:
+        rows = await _asyncref(options, 1 if way.endswith("time") else None)
+    if rows != options["rows"]:
+        raise RuntimeError(f"{way} found {rows} rows, of {options['rows']}")
+    return time.perf_counter() - before
+
+
+async def main(options: dict[str, Any]) -> dict[str, list[float]]:
+    """Each way in turn, `rounds` times, after one run of each that is not counted."""
+    found: dict[str, list[float]] = {way: [] for way in options["ways"]}
+    for number in range(options["rounds"] + 1):
+        for way in options["ways"]:
+            taken = await once(way, options)
+            if number:
+                found[way].append(taken)
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(uvloop.run(main(json.loads(sys.argv[1])))))
