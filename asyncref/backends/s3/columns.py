@@ -1,0 +1,244 @@
+"""Values at known offsets of a page as Arrow columns: no Python object a value on the usual way."""
+
+from __future__ import annotations
+
+import binascii
+import html
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from asyncref.backends.s3.shape import OddPageError, Offsets, gather
+from asyncref.model import PAGE_SCHEMA
+
+Span = tuple[Offsets, Offsets]
+
+_QUOTES: Final = ((b"&quot;", 44), (b'"', 34))  # how a quote stands in XML, and the length of a plain ETag then
+_TIME: Final = pa.timestamp("us", tz="UTC")
+_ISO_BYTES: Final = 24  # 2024-05-06T07:08:09.000Z
+_ENTITY: Final = re.compile(rb"&(#[0-9]+|#x[0-9A-Fa-f]+|amp|lt|gt|quot|apos);")
+_HEX: Final = np.full(256, 255, np.uint8)
+_HEX[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
+_HEX[np.frombuffer(b"ABCDEF", np.uint8)] = np.arange(10, 16)
+_LOWER_HEX: Final = np.isin(np.arange(256), np.frombuffer(b"0123456789abcdef", np.uint8))
+
+
+def texts(body: bytes, span: Span) -> pa.StringArray:
+    """Text values with their entities resolved and their UTF-8 checked."""
+    return _checked(_unescaped(_raw(body, span)))
+
+
+def keys(body: bytes, span: Span, *, url: bool) -> pa.StringArray:
+    """Keys; decoded as a form is, `+` for a space, where the page says that they are encoded.
+
+    Raises:
+        OddPageError: A broken escape, or bytes that are no UTF-8.
+    """
+    column = _unescaped(_raw(body, span))
+    return _checked(_form_decoded(column) if url else column)
+
+
+def sizes(body: bytes, span: Span) -> pa.Int64Array:
+    """Sizes in bytes, none negative."""
+    column = _raw(body, span).cast(pa.string()).cast(pa.int64())
+    if len(column) and pc.min(column).as_py() < 0:
+        raise OddPageError("a negative size")
+    return column
+
+
+def times(body: bytes, span: Span) -> pa.TimestampArray:
+    """ISO times as microseconds, UTC; null for an empty or missing one."""
+    starts, ends = span
+    rows = len(starts)
+    if rows and not (ends - starts - _ISO_BYTES).any():
+        data = pa.py_buffer(gather(body, starts, _ISO_BYTES))
+        column = pa.StringArray.from_buffers(rows, pa.py_buffer(_steps(rows, _ISO_BYTES)), data)
+        try:
+            return column.cast(_TIME)
+        except pa.ArrowInvalid:
+            pass  # a form of 24 characters that Arrow does not know
+    return pa.array([_time(text) for text in _raw(body, span).cast(pa.string()).to_pylist()], _TIME)
+
+
+def flags(body: bytes, span: Span) -> npt.NDArray[np.bool_]:
+    """`true` and `false`, nothing else."""
+    starts, ends = span
+    heads = np.frombuffer(gather(body, starts, 4), "<u4")
+    tails = np.frombuffer(gather(body, ends - 1, 1), "u1")
+    lengths = ends - starts
+    true = (heads == np.frombuffer(b"true", "<u4")) & (lengths == len("true"))
+    false = (heads == np.frombuffer(b"fals", "<u4")) & (lengths == len("false")) & (tails == ord("e"))
+    if not (true | false).all():
+        raise OddPageError("a flag that is neither true nor false")
+    return true
+
+
+def etags(body: bytes, span: Span) -> tuple[pa.FixedSizeBinaryArray, pa.StringArray]:
+    """The columns `etag16` and `etag`: 16 raw bytes where the ETag is plain, else the ETag as sent."""
+    starts, ends = span
+    rows = len(starts)
+    plain = np.zeros(rows, np.bool_)
+    raw = np.zeros((rows, 16), np.uint8)
+    for quote, length in _QUOTES:
+        chosen = np.flatnonzero(ends - starts == length)
+        if len(chosen):
+            _plain(body, starts, ends, chosen, quote, plain, raw)
+    if plain.all():
+        return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), rows, [None, pa.py_buffer(raw)]), nulls(rows, "etag")
+    valid = pa.py_buffer(np.packbits(plain, bitorder="little").tobytes())
+    column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), rows, [valid, pa.py_buffer(raw)])
+    rest = np.flatnonzero(~plain)
+    others = texts(body, (starts[rest], ends[rest]))
+    others = pc.if_else(pc.equal(others, ""), pa.scalar(None, pa.string()), others)
+    places = np.zeros(rows, np.int32)
+    places[rest] = np.arange(len(rest), dtype=np.int32)
+    return column, others.take(pa.array(places, mask=plain))
+
+
+def _plain(
+    body: bytes,
+    starts: Offsets,
+    ends: Offsets,
+    chosen: npt.NDArray[np.intp],
+    quote: bytes,
+    plain: npt.NDArray[np.bool_],
+    raw: npt.NDArray[np.uint8],
+) -> None:
+    """Fill in those of the chosen rows that are 32 lower-case hex digits between two such quotes."""
+    whole = len(chosen) == len(starts)
+    begin, end = (starts, ends) if whole else (starts[chosen], ends[chosen])
+    quotes = quote * len(chosen)
+    digits = gather(body, begin + len(quote), 32)
+    quoted = gather(body, begin, len(quote)) == quotes and gather(body, end - len(quote), len(quote)) == quotes
+    if quoted and whole and digits.lower() == digits:
+        try:
+            raw[:] = np.frombuffer(binascii.unhexlify(digits), np.uint8).reshape(-1, 16)
+        except binascii.Error:
+            pass  # some are no hex: row by row below
+        else:
+            plain[:] = True
+            return
+    table = np.frombuffer(digits, np.uint8).reshape(-1, 32)
+    good = _LOWER_HEX[table].all(axis=1)
+    for at in (begin, end - len(quote)):
+        good &= (np.frombuffer(gather(body, at, len(quote)), np.uint8).reshape(len(chosen), -1) == list(quote)).all(
+            axis=1
+        )
+    nibbles = _HEX[table[good]]
+    raw[chosen[good]] = nibbles[:, 0::2] * 16 + nibbles[:, 1::2]
+    plain[chosen[good]] = True
+
+
+@lru_cache(maxsize=512)
+def nulls(rows: int, column: str) -> pa.Array:
+    """A column of `PAGE_SCHEMA` without values; kept, since most pages have the same number of rows."""
+    return pa.nulls(rows, PAGE_SCHEMA.field(column).type)
+
+
+@lru_cache(maxsize=64)
+def _steps(rows: int, width: int) -> npt.NDArray[np.int32]:
+    return np.arange(0, width * (rows + 1), width, dtype=np.int32)
+
+
+@lru_cache(maxsize=64)
+def _even(rows: int) -> pa.Int32Array:
+    return pa.array(np.arange(0, 2 * rows, 2, dtype=np.int32))
+
+
+def _raw(body: bytes, span: Span) -> pa.BinaryArray:
+    """The bytes of every value. Arrow reads values and gaps in turn over the page itself, then keeps every other."""
+    starts, ends = span
+    rows = len(starts)
+    if not rows:
+        return pa.array([], pa.binary())
+    offsets = np.empty(2 * rows, np.int32)
+    offsets[0::2] = starts
+    offsets[1::2] = ends
+    column = pa.BinaryArray.from_buffers(pa.binary(), 2 * rows - 1, [None, pa.py_buffer(offsets), pa.py_buffer(body)])
+    return column.take(_even(rows))
+
+
+def _data(column: pa.BinaryArray) -> bytes:
+    """All values one after the other."""
+    buffer = column.buffers()[2]
+    return buffer.to_pybytes() if buffer is not None else b""
+
+
+def _checked(column: pa.BinaryArray) -> pa.StringArray:
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowInvalid as error:
+        raise OddPageError("text that is no UTF-8") from error
+
+
+def _unescaped(column: pa.BinaryArray) -> pa.BinaryArray:
+    return _replaced(column, b"&", unescape) if b"&" in _data(column) else column
+
+
+def _replaced(column: pa.BinaryArray, mark: bytes, change: Callable[[bytes], bytes]) -> pa.BinaryArray:
+    """Change the values that hold a mark, one by one: they are rare."""
+    values = column.to_pylist()
+    return pa.array([change(value) if mark in value else value for value in values], pa.binary())
+
+
+def unescape(value: bytes) -> bytes:
+    """Resolve XML's five entities and character references.
+
+    Raises:
+        OddPageError: Any other `&`.
+    """
+    if value.count(b"&") != len(_ENTITY.findall(value)):
+        raise OddPageError("an entity that XML does not have")
+    return _ENTITY.sub(_character, value)
+
+
+def _character(found: re.Match[bytes]) -> bytes:
+    name = found[1].decode()
+    if name.startswith("#"):
+        code = int(name[2:], 16) if name.startswith("#x") else int(name[1:])
+        try:
+            return chr(code).encode()  # html.unescape would map 128 to 159 as Windows-1252 does
+        except (ValueError, OverflowError, UnicodeEncodeError) as error:
+            raise OddPageError("a reference to no character") from error
+    return html.unescape(found[0].decode()).encode()
+
+
+def _form_decoded(column: pa.BinaryArray) -> pa.BinaryArray:
+    """Undo form encoding in all values at once."""
+    data = _data(column)
+    if b"+" not in data and b"%" not in data:
+        return column
+    bytes_in = np.frombuffer(data.replace(b"+", b" "), np.uint8)
+    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1]
+    at = np.flatnonzero(bytes_in == ord("%"))
+    row = np.searchsorted(offsets, at, side="right")
+    if len(at) and (at + 2 >= offsets[row]).any():
+        raise OddPageError("a key with a broken escape")
+    high, low = _HEX[bytes_in[at + 1]], _HEX[bytes_in[at + 2]]
+    if ((high | low) > 15).any():  # noqa: PLR2004  one hex digit
+        raise OddPageError("a key with a broken escape")
+    bytes_out = bytes_in.copy()
+    bytes_out[at] = high * 16 + low
+    stay = np.ones(len(bytes_in), np.bool_)
+    stay[at + 1] = False
+    stay[at + 2] = False
+    moved = (offsets - 2 * np.searchsorted(at, offsets)).astype(np.int32)
+    buffers = [None, pa.py_buffer(moved), pa.py_buffer(bytes_out[stay])]
+    return pa.BinaryArray.from_buffers(pa.binary(), len(column), buffers)
+
+
+def _time(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise OddPageError(f"{text!r} is no time") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,157 @@
+"""Listings: one request, one page; the server's own markers, and exactly one latest version a key."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from asyncref.backends.s3 import page
+from asyncref.backends.s3.access import Access
+from asyncref.backends.s3.answers import Asked, failure
+from asyncref.backends.s3.page import Keep, Rows
+from asyncref.backends.s3.shape import OddPageError
+from asyncref.errors import BrokenBodyError, ProtocolError
+from asyncref.model import Cursor, ListRequest, Page
+from asyncref.net.http import Reply
+
+# First character of Cursor.state, before the last key: whether that key's latest version came.
+_SEEN: Final = "1"
+_OPEN: Final = "0"
+
+
+async def list_page(access: Access, request: ListRequest) -> Page:
+    """One page of ListObjectsV2 or ListObjectVersions; see `Backend.list_page`.
+
+    Raises:
+        BrokenBodyError: The page ends before its root element does; worth another try.
+        ProtocolError: It contradicts itself.
+    """
+    asked = Asked(
+        uri=access.uri(request.prefix),
+        bucket=access.bucket,
+        action="s3:ListBucketVersions" if request.versions else "s3:ListBucket",
+        bucket_call=True,
+    )
+    reply = await access.fetch("GET", None, query(request), asked)
+    rows = read(reply, "latest" if request.versions else "objects", asked)
+    cursor = _next_versions(rows, request, asked) if request.versions else _next_objects(rows, request, asked)
+    count = len(rows.keys)
+    return Page(
+        batch=rows.batch,
+        first=rows.keys[0].as_py() if count else None,
+        last=rows.keys[-1].as_py() if count else None,
+        cursor=cursor,
+        seen=count,
+        body_bytes=len(reply.body),
+    )
+
+
+def query(request: ListRequest) -> dict[str, str]:
+    """The parameters of one page's request."""
+    parameters = {"prefix": request.prefix, "max-keys": str(request.limit), "encoding-type": "url"}
+    after, cursor = request.keys.after, request.cursor
+    if request.versions:
+        parameters["versions"] = ""
+        if cursor is not None:
+            parameters["key-marker"] = cursor.marker
+            if cursor.version_marker:
+                parameters["version-id-marker"] = cursor.version_marker
+        elif after:
+            parameters["key-marker"] = after
+        return parameters
+    parameters["list-type"] = "2"
+    if cursor is not None:
+        parameters["continuation-token"] = cursor.marker
+    elif after:
+        parameters["start-after"] = after
+    return parameters
+
+
+def read(reply: Reply, keep: Keep, asked: Asked) -> Rows:
+    """The rows of an answer.
+
+    Raises:
+        BrokenBodyError: Cut before its end.
+        ProtocolError: Not such a page.
+        RetryableError: An error body under status 200.
+    """
+    if page.root_of(reply.body) == b"Error":
+        raise failure(reply.status, reply.headers, reply.body, asked)
+    request_id = reply.headers.get("x-amz-request-id")
+    if not page.is_whole(reply.body):
+        raise BrokenBodyError("the page was cut before its end", uri=asked.uri, request_id=request_id)
+    try:
+        return page.read(reply.body, keep)
+    except OddPageError as error:
+        raise ProtocolError(f"the page cannot be used: {error}", uri=asked.uri, request_id=request_id) from error
+
+
+def _next_objects(rows: Rows, request: ListRequest, asked: Asked) -> Cursor | None:
+    if rows.envelope["IsTruncated"] == "false":
+        return None
+    token = rows.envelope.get("NextContinuationToken")
+    if not token:
+        raise ProtocolError("the server says that more follows, and gives no token", uri=asked.uri)
+    if request.cursor is not None and token == request.cursor.marker:
+        raise ProtocolError("the listing does not advance: the same token again", uri=asked.uri)
+    return Cursor(token)
+
+
+def _next_versions(rows: Rows, request: ListRequest, asked: Asked) -> Cursor | None:
+    truncated = rows.envelope["IsTruncated"] == "true"
+    state = _check_latest(rows, request.cursor, asked, truncated=truncated)
+    if not truncated:
+        return None
+    marker = rows.envelope.get("NextKeyMarker")
+    version = rows.envelope.get("NextVersionIdMarker") or None
+    if not marker:
+        raise ProtocolError("the server says that more follows, and gives no marker", uri=asked.uri)
+    former = request.cursor
+    if former is not None and (marker, version) == (former.marker, former.version_marker):
+        raise ProtocolError("the listing does not advance: the same markers again", uri=asked.uri)
+    return Cursor(marker, version, state)
+
+
+def _check_latest(rows: Rows, cursor: Cursor | None, asked: Asked, *, truncated: bool) -> str | None:
+    """Hold every key to exactly one latest version; what the next page has to know of the last key.
+
+    Versions of a key come newest first (AWS, "ListObjectVersions"), but only their number is relied on here.
+    """
+    state = cursor.state if cursor is not None else None
+    carried_key, carried = (state[1:], state[0] == _SEEN) if state else (None, False)
+    if rows.latest is None or not len(rows.latest):
+        if carried_key is not None and not carried and not truncated:
+            raise _latest_error(carried_key, 0, asked)
+        return state if truncated else None
+    keys = rows.keys
+    new = np.ones(len(keys), np.bool_)
+    new[1:] = pc.not_equal(keys.slice(1), keys.slice(0, len(keys) - 1)).to_numpy(zero_copy_only=False)
+    starts = np.flatnonzero(new)
+    counts = np.add.reduceat(rows.latest, starts, dtype=np.int64)
+    if carried_key is not None:
+        if keys[0].as_py() == carried_key:
+            counts[0] += carried
+        elif not carried:
+            raise _latest_error(carried_key, 0, asked)
+    wrong = counts != 1
+    if truncated and counts[-1] == 0:
+        wrong[-1] = False  # its versions may go on
+    if wrong.any():
+        at = int(np.flatnonzero(wrong)[0])
+        raise _latest_error(keys[int(starts[at])].as_py(), int(counts[at]), asked)
+    return f"{_SEEN if counts[-1] else _OPEN}{keys[-1].as_py()}" if truncated else None
+
+
+def _latest_error(key: str, count: int, asked: Asked) -> ProtocolError:
+    return ProtocolError(f"the server names {count} latest versions of {key!r}, not one", uri=asked.uri)
+
+
+async def history(access: Access, key: str, limit: int) -> pa.RecordBatch:
+    """Versions of exactly one key, newest first, delete markers left out; see `Backend.history`."""
+    asked = Asked(uri=access.uri(key), bucket=access.bucket, action="s3:ListBucketVersions", bucket_call=True)
+    reply = await access.fetch("GET", None, query(ListRequest(prefix=key, limit=limit, versions=True)), asked)
+    batch = read(reply, "stored", asked).batch
+    return batch.filter(pc.equal(batch.column("key"), key))

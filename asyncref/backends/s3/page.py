@@ -1,0 +1,188 @@
+"""One page of an S3 listing from its bytes, complete or not at all.
+
+What the column reader does not understand is read by a real XML parser and written again in the plain
+form, so that there is one way from bytes to columns.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+from urllib.parse import unquote_plus
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from asyncref.backends.s3 import columns
+from asyncref.backends.s3.shape import OddPageError, Shape, find
+from asyncref.model import PAGE_SCHEMA
+
+Keep = Literal["objects", "latest", "stored"]
+
+_ROOTS: Final = {"objects": b"ListBucketResult", "latest": b"ListVersionsResult", "stored": b"ListVersionsResult"}
+_ENTRIES: Final = {b"ListBucketResult": (b"Contents",), b"ListVersionsResult": (b"Version", b"DeleteMarker")}
+_NAMES: Final = b"IsTruncated|EncodingType|NextContinuationToken|NextKeyMarker|NextVersionIdMarker"
+_ENVELOPE: Final = re.compile(rb"<(%b)>([^<]*)</\1>" % _NAMES)
+_ROOT: Final = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<([A-Za-z]+)[\s>]")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One page.
+
+    Attributes:
+        keys: The keys of all raw rows in the server's order, delete markers and older versions included.
+        latest: For every raw row of a version listing whether the server called it the latest.
+        batch: The rows kept, of `PAGE_SCHEMA`.
+        envelope: The page's own elements that matter: `IsTruncated`, markers, `EncodingType`.
+    """
+
+    keys: pa.StringArray
+    latest: npt.NDArray[np.bool_] | None
+    batch: pa.RecordBatch
+    envelope: dict[str, str]
+
+
+def root_of(body: bytes) -> bytes:
+    """The name of an answer's root element; empty if it is not plain XML."""
+    found = _ROOT.match(body)
+    return found[1] if found else b""
+
+
+def is_whole(body: bytes) -> bool:
+    """Whether an answer ends with its root element's closing tag (as far as its root is plain)."""
+    root = root_of(body)
+    return not root or body.rstrip().endswith(b"</%b>" % root)
+
+
+def read(body: bytes, keep: Keep) -> Rows:
+    """Read one page.
+
+    Args:
+        body: The answer.
+        keep: `objects`: ListObjectsV2. Of ListObjectVersions `latest`: current objects; `stored`: every
+            version. Delete markers are kept by neither.
+
+    Raises:
+        OddPageError: Not a whole page of this kind, by a real XML parser's judgement too.
+    """
+    root = _ROOTS[keep]
+    try:
+        return _read(body, keep, root)
+    except (OddPageError, pa.ArrowInvalid):
+        body = _plain(body, root)
+    try:
+        return _read(body, keep, root)
+    except pa.ArrowInvalid as error:
+        raise OddPageError(str(error)) from error
+
+
+def _read(body: bytes, keep: Keep, root: bytes) -> Rows:
+    if root_of(body) != root or not is_whole(body):
+        raise OddPageError(f"not a whole {root.decode()}")
+    shape = find(body, _ENTRIES[root])
+    envelope = _envelope(shape.envelope)
+    if not shape.rows:
+        latest = None if keep == "objects" else np.empty(0, np.bool_)
+        return Rows(pa.array([], pa.string()), latest, _EMPTY, envelope)
+    keys = columns.keys(body, _span(shape, b"Key"), url=envelope.get("EncodingType") == "url")
+    if keep == "objects":
+        return Rows(keys, None, _batch(body, shape, keys, versions=False), envelope)
+    latest = columns.flags(body, _span(shape, b"IsLatest"))
+    kept = shape.kinds == 0
+    if keep == "latest":
+        kept &= latest
+    if not kept.all():
+        shape = _only(shape, np.flatnonzero(kept))
+        stored = keys.take(pa.array(np.flatnonzero(kept)))
+    else:
+        stored = keys
+    return Rows(keys, latest, _batch(body, shape, stored, versions=True), envelope)
+
+
+_EMPTY: Final = pa.RecordBatch.from_pylist([], schema=PAGE_SCHEMA)
+
+
+def _batch(body: bytes, shape: Shape, keys: pa.StringArray, *, versions: bool) -> pa.RecordBatch:
+    if not len(keys):
+        return _EMPTY
+    rows = len(keys)
+    etag16, etag = columns.nulls(rows, "etag16"), columns.nulls(rows, "etag")
+    if b"ETag" in shape.columns:
+        etag16, etag = columns.etags(body, shape.columns[b"ETag"])
+    has_times = b"LastModified" in shape.columns
+    return pa.RecordBatch.from_arrays(
+        [
+            keys,
+            columns.sizes(body, _span(shape, b"Size")),
+            etag16,
+            etag,
+            columns.nulls(rows, "digest"),
+            columns.texts(body, _span(shape, b"VersionId")) if versions else columns.nulls(rows, "version"),
+            columns.nulls(rows, "md5"),
+            columns.nulls(rows, "checksum"),
+            columns.times(body, shape.columns[b"LastModified"]) if has_times else columns.nulls(rows, "modified"),
+        ],
+        schema=PAGE_SCHEMA,
+    )
+
+
+def _span(shape: Shape, name: bytes) -> columns.Span:
+    """The offsets of an element that every row has to have."""
+    starts, ends = shape.columns.get(name, (None, None))
+    if starts is None or ends is None or (starts < 0).any():
+        raise OddPageError(f"an entry without {name.decode()}")
+    return starts, ends
+
+
+def _only(shape: Shape, rows: npt.NDArray[np.intp]) -> Shape:
+    spans = {name: (starts[rows], ends[rows]) for name, (starts, ends) in shape.columns.items()}
+    return Shape(len(rows), shape.kinds[rows], spans, shape.envelope)
+
+
+def _envelope(text: bytes) -> dict[str, str]:
+    found = _ENVELOPE.findall(text)
+    envelope = {name.decode(): columns.unescape(value).decode() for name, value in found}
+    if len(envelope) != len(found) or envelope.get("IsTruncated") not in {"true", "false"}:
+        raise OddPageError("no IsTruncated, or an element twice")
+    encoding = envelope.get("EncodingType", "")
+    if encoding not in {"", "url"}:
+        raise OddPageError(f"keys encoded as {encoding!r}")
+    if encoding and "NextKeyMarker" in envelope:
+        envelope["NextKeyMarker"] = unquote_plus(envelope["NextKeyMarker"], errors="strict")
+    return envelope
+
+
+def _plain(body: bytes, root: bytes) -> bytes:
+    """The same page, read by a real XML parser and written in the form that the column reader knows."""
+    if b"<!" in body and (b"<!DOCTYPE" in body or b"<!ENTITY" in body):
+        raise OddPageError("a document type, which no listing has")
+    try:
+        tree = ElementTree.fromstring(body)  # noqa: S314  without a document type there are no entities to expand
+    except ElementTree.ParseError as error:
+        raise OddPageError(f"not XML: {error}") from error
+    if _local(tree).encode() != root:
+        raise OddPageError(f"the answer is a {_local(tree)}, not a {root.decode()}")
+    parts: list[str] = []
+    for child in tree:
+        name = _local(child)
+        if name.encode() in _ENTRIES[root]:
+            inner = "".join(_element(leaf) for leaf in child if not len(leaf))
+            parts.append(f"<{name}>{inner}</{name}>")
+        elif not len(child):
+            parts.append(_element(child))
+    parts.sort(key=lambda part: part.startswith(tuple(f"<{name.decode()}>" for name in _ENTRIES[root])))
+    return f"<{root.decode()}>{''.join(parts)}</{root.decode()}>".encode()
+
+
+def _element(leaf: ElementTree.Element) -> str:
+    name = _local(leaf)
+    return f"<{name}>{escape(leaf.text or '')}</{name}>"
+
+
+def _local(element: ElementTree.Element) -> str:
+    return element.tag.rpartition("}")[2]

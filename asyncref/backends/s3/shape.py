@@ -1,0 +1,186 @@
+"""Where the values of a listing's entries lie in its bytes: offsets by column, every tag verified.
+
+Between two values of an entry stands nothing but tags, the same bytes in every entry of the same elements.
+So the entries of a page are a matrix of the offsets of `<`, one row an entry, and one gathered comparison
+a column proves that all rows are what the first one is. Rows that differ are a matrix of their own. A page
+of 1,000 costs about 150 µs, half of it to find the `<`; a regular expression a column costs four times that.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+Offsets = npt.NDArray[np.int64]
+
+_TAG: Final = re.compile(rb"<(/?)([A-Za-z][A-Za-z0-9]*)[^<>]*?(/?)>")
+_LT: Final = ord("<")
+_MOST_SHAPES: Final = 24  # a page with more kinds of entries than this is left to a real XML parser
+
+
+class OddPageError(Exception):
+    """A page that the column reader does not understand; a real XML parser may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Where everything lies.
+
+    Attributes:
+        rows: Entries of the page.
+        kinds: For every row the index of its element's name, as asked for.
+        columns: For every element's name where its values start and end, exclusive; -1 where a row has none.
+        envelope: What stands before the first and after the last entry.
+    """
+
+    rows: int
+    kinds: npt.NDArray[np.int8]
+    columns: dict[bytes, tuple[Offsets, Offsets]]
+    envelope: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """The elements of one entry: tags by the number of their `<` within the entry."""
+
+    values: tuple[tuple[bytes, int, int], ...]  # name, number of the opening `<`, length of the opening tag
+    runs: tuple[tuple[int, bytes], ...]  # number of the first `<`, the bytes from there to the next value
+
+
+def find(body: bytes, names: tuple[bytes, ...]) -> Shape:
+    """Find every entry and every value directly inside it.
+
+    Args:
+        body: The whole page.
+        names: What entries are called, such as `Version` and `DeleteMarker`.
+
+    Raises:
+        OddPageError: Comments, CDATA, an element twice in one entry, too many kinds of entries.
+    """
+    openings = [at for name in names if (at := body.find(b"<%b>" % name)) >= 0]
+    if not openings:
+        return Shape(0, np.empty(0, np.int8), {}, body)
+    first = min(openings)
+    end = max(body.rfind(b"</%b>" % name) + len(name) + 3 for name in names)
+    tags = np.flatnonzero(np.frombuffer(body, np.uint8)[first:end] == _LT)
+    tags += first
+    shape = _uniform(body, tags, names, end) or _mixed(body, tags, names, end)
+    return Shape(shape.rows, shape.kinds, shape.columns, body[:first] + body[end:])
+
+
+def _uniform(body: bytes, tags: Offsets, names: tuple[bytes, ...], end: int) -> Shape | None:
+    """All entries alike: the usual page. None if they are not."""
+    start = int(tags[0])
+    kind, stop = _entry(body, start, names)
+    period = body.count(b"<", start, stop)
+    rows, rest = divmod(len(tags), period)
+    if rest or body[end - len(names[kind]) - 3 : end] != b"</%b>" % names[kind]:
+        return None
+    template = _template(body[start:stop], period)
+    matrix = np.ascontiguousarray(tags.reshape(rows, period).T)
+    if _differing(body, matrix, template) is not None:
+        return None
+    columns = {name: (matrix[at] + width, matrix[at + 1]) for name, at, width in template.values}
+    return Shape(rows, np.full(rows, kind, np.int8), columns, b"")
+
+
+def _mixed(body: bytes, tags: Offsets, names: tuple[bytes, ...], end: int) -> Shape:
+    """Entries of several kinds: one matrix a kind."""
+    words = _windows(body + bytes(8), 8, np.dtype("<u8"))[tags + 1]
+    marks = [np.frombuffer((name + b">").ljust(8)[:8], "<u8")[0] for name in names]
+    opening = np.flatnonzero(np.logical_or.reduce([words == mark for mark in marks]))
+    if not len(opening) or opening[0] != 0:
+        raise OddPageError("the first element is no entry")
+    rows = len(opening)
+    periods = np.diff(opening, append=len(tags))
+    kinds = np.full(rows, -1, np.int8)
+    columns: dict[bytes, tuple[Offsets, Offsets]] = {}
+    pending = [np.flatnonzero(periods == period) for period in np.unique(periods)]
+    for _ in range(_MOST_SHAPES):
+        if not pending:
+            return Shape(rows, kinds, columns, b"")
+        chosen = pending.pop()
+        one = int(chosen[0])
+        start, period = int(tags[opening[one]]), int(periods[one])
+        kind, stop = _entry(body, start, names)
+        if stop > (int(tags[opening[one + 1]]) if one + 1 < rows else end):
+            raise OddPageError("an entry within an entry")
+        template = _template(body[start:stop], period)
+        matrix = np.ascontiguousarray(tags[opening[chosen][:, None] + np.arange(period)].T)
+        differing = _differing(body, matrix, template)
+        if differing is not None:
+            pending.append(chosen[differing])
+            chosen, matrix = chosen[~differing], matrix[:, ~differing]
+        kinds[chosen] = kind
+        for name, at, width in template.values:
+            starts, ends = columns.setdefault(name, (np.full(rows, -1, np.int64), np.full(rows, -1, np.int64)))
+            starts[chosen] = matrix[at] + width
+            ends[chosen] = matrix[at + 1]
+    raise OddPageError("too many kinds of entries")
+
+
+def _entry(body: bytes, start: int, names: tuple[bytes, ...]) -> tuple[int, int]:
+    """Which kind of entry starts here, and where it ends."""
+    for kind, name in enumerate(names):
+        if body.startswith(b"<%b>" % name, start):
+            stop = body.find(b"</%b>" % name, start)
+            if stop >= 0:
+                return kind, stop + len(name) + 3
+    raise OddPageError("an entry that does not end")
+
+
+def _template(entry: bytes, period: int) -> _Template:
+    tokens = list(_TAG.finditer(entry))
+    if len(tokens) != period or tokens[0].start():
+        raise OddPageError("something other than elements and text")
+    values: list[tuple[bytes, int, int]] = []
+    runs: list[tuple[int, bytes]] = []
+    open_names: list[bytes] = []
+    run = 0
+    for at, token in enumerate(tokens):
+        closing, name, empty = token.groups()
+        if closing:
+            if not open_names or open_names.pop() != name:
+                raise OddPageError("tags that do not match")
+        elif not empty:
+            following = tokens[at + 1] if at + 1 < period else None
+            if following is not None and following[1] and following[2] == name:
+                runs.append((run, entry[tokens[run].start() : token.end()]))
+                run = at + 1
+                if len(open_names) == 1:
+                    values.append((name, at, len(token[0])))
+            open_names.append(name)
+    runs.append((run, entry[tokens[run].start() :]))
+    if open_names or len({name for name, _, _ in values}) != len(values):
+        raise OddPageError("an element twice, or never closed")
+    return _Template(tuple(values), tuple(runs))
+
+
+def _differing(body: bytes, matrix: Offsets, template: _Template) -> npt.NDArray[np.bool_] | None:
+    """Rows whose tags are not the template's; None if there are none."""
+    rows = matrix.shape[1]
+    differing: npt.NDArray[np.bool_] | None = None
+    for at, run in template.runs:
+        starts = matrix[at]
+        windows = _windows(body, len(run))
+        got = windows[np.minimum(starts, len(windows) - 1)]
+        if got.tobytes() == run * rows:
+            continue
+        odd = (got.view(np.uint8).reshape(rows, len(run)) != np.frombuffer(run, np.uint8)).any(axis=1)
+        differing = odd if differing is None else differing | odd
+    return differing
+
+
+def _windows(body: bytes, width: int, dtype: Any = None) -> npt.NDArray[Any]:
+    """Every run of `width` bytes of the body as one item; nothing is copied until it is indexed."""
+    return np.ndarray((len(body) - width + 1,), dtype or f"V{width}", body, 0, (1,))
+
+
+def gather(body: bytes, starts: Offsets, width: int) -> bytes:
+    """The `width` bytes at every start, one after the other. A start too near the end gives what lies before it."""
+    windows = _windows(body, width)
+    return windows[np.minimum(starts, len(windows) - 1)].tobytes()
