@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from asyncref.errors import BadKeyError, DuplicatePathError, OrderError, ProtocolError
-from asyncref.manifest.columns import Column, Mask, is_empty, mask_of
+from asyncref.manifest.columns import Column, Mask, is_empty, mask_of, pc
 from asyncref.manifest.rows import refs
 from asyncref.model import Source
 

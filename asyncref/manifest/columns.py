@@ -7,12 +7,15 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 
 Column: TypeAlias = "pa.Array[Any]"
 """Any Arrow array (pyarrow generic only to type checkers)."""
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 Mask: TypeAlias = npt.NDArray[np.bool_]
+
+pc: Final[Any] = pyarrow.compute
+"""Arrow's kernels, untyped: the stubs know fewer kinds of argument than the kernels take."""
 
 _HEX_OF: Final = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), "<u2")
 # Two bytes a look-up: half the gathers of one byte each; the table of 256 KB stays in the second-level cache.
@@ -37,41 +40,68 @@ def mask_of(booleans: Column) -> Mask:
 
 def fixed_rows(column: Column) -> Bytes:
     """The values of a `binary(16)` column as a matrix (rows, 16), no copy; null rows hold anything."""
-    data = column.buffers()[1]
-    if data is None or not len(column):
-        return np.zeros((len(column), 16), np.uint8)
-    return np.frombuffer(data, np.uint8, 16 * len(column), 16 * column.offset).reshape(-1, 16)
+    if not len(column):
+        return np.zeros((0, 16), np.uint8)
+    values: Bytes = np.frombuffer(_buffer(column, 1), np.uint8, 16 * len(column), 16 * column.offset)
+    return values.reshape(-1, 16)
 
 
 def fixed_column(values: Bytes, valid: Mask | None = None) -> Column:
     """A `binary(16)` column of a matrix (rows, 16); null where `valid` is false."""
-    bits = None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little"))
-    data = pa.py_buffer(np.ascontiguousarray(values))
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(values), [bits, data])
+    bits = None if valid is None else _arrow_buffer(np.packbits(valid, bitorder="little"))
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(values), [bits, _arrow_buffer(values)])
 
 
 def text_column(chars: Bytes, like: Column | None = None) -> Column:
     """A string column of a matrix (rows, width) of ASCII; null where `like` is null."""
     rows, width = chars.shape
-    ends = pa.py_buffer(np.arange(0, width * (rows + 1), width, dtype=np.int32) if width else np.zeros(rows + 1, "i4"))
-    texts: Column = pa.StringArray.from_buffers(rows, ends, pa.py_buffer(np.ascontiguousarray(chars)))
+    ends = np.arange(rows + 1, dtype=np.int32) * np.int32(width)
+    texts: Column = pa.StringArray.from_buffers(rows, _arrow_buffer(ends), _arrow_buffer(chars))
     if like is None or like.null_count == 0:
         return texts
-    return pc.if_else(like.is_valid(), texts, pa.scalar(None, pa.string()))
+    found: Column = pc.if_else(like.is_valid(), texts, pa.scalar(None, pa.string()))
+    return found
+
+
+def text_ends(column: Column) -> npt.NDArray[np.int32]:
+    """Where each value of a string column ends in its buffer, after where the first one starts; no copy."""
+    if not len(column):
+        return np.zeros(1, np.int32)
+    return np.frombuffer(_buffer(column, 1), np.int32, len(column) + 1, 4 * column.offset)
+
+
+def text_bytes(column: Column) -> memoryview:
+    """All characters of a string column without nulls, one after another; no copy."""
+    ends = text_ends(column)
+    return _buffer(column, 2)[int(ends[0]) : int(ends[-1])]
+
+
+def fixed_bytes(column: Column) -> memoryview:
+    """All bytes of a column of fixed width without nulls; no copy."""
+    width = column.type.bit_width // 8
+    return _buffer(column, 1)[width * column.offset : width * (column.offset + len(column))]
 
 
 def text_rows(column: Column, width: int) -> Bytes:
     """The characters of a string column without nulls, all `width` bytes long, as a matrix; no copy."""
-    ends, data = np.frombuffer(column.buffers()[1], np.int32), column.buffers()[2]
-    start = int(ends[column.offset]) if len(column) else 0
-    if data is None or not len(column):
-        return np.zeros((len(column), width), np.uint8)
-    return np.frombuffer(data, np.uint8, width * len(column), start).reshape(-1, width)
+    chars: Bytes = np.frombuffer(text_bytes(column), np.uint8)
+    return chars.reshape(-1, width)
+
+
+def _buffer(column: Column, number: int) -> memoryview:
+    found: Any = column.buffers()[number]
+    return memoryview(found) if found is not None else memoryview(b"")
+
+
+def _arrow_buffer(values: Any) -> pa.Buffer:
+    contiguous: Any = np.ascontiguousarray(values)
+    return pa.py_buffer(contiguous)
 
 
 def hex_rows(values: Bytes) -> Bytes:
     """Lower-case hex: (rows, 16) bytes to (rows, 32) characters."""
-    return _HEX_OF_PAIR[np.ascontiguousarray(values).view("<u2")].view(np.uint8).reshape(-1, 32)
+    chars: Bytes = _HEX_OF_PAIR[np.ascontiguousarray(values).view("<u2")].view(np.uint8)
+    return chars.reshape(-1, 32)
 
 
 def unhex_rows(chars: Bytes) -> Bytes:

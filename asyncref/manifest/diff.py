@@ -8,10 +8,9 @@ from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from asyncref.manifest.checks import equal_rows
-from asyncref.manifest.columns import mask_of
+from asyncref.manifest.columns import mask_of, pc
 from asyncref.manifest.merge import position
 from asyncref.manifest.parts import Part, Reader
 from asyncref.manifest.rows import LOGICAL_SCHEMA, expand, logical_entries

@@ -12,9 +12,18 @@ from typing import Final
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from asyncref.manifest.columns import Column, fixed_rows, hex_rows, is_empty, text_column
+from asyncref.manifest.columns import (
+    Column,
+    fixed_bytes,
+    fixed_rows,
+    hex_rows,
+    is_empty,
+    pc,
+    text_bytes,
+    text_column,
+    text_ends,
+)
 from asyncref.manifest.rows import digests
 from asyncref.model import Source
 
@@ -85,13 +94,8 @@ class _Stream:
             if column.null_count:
                 column = column.drop_null()
         if text:
-            ends = np.frombuffer(column.buffers()[1], "<i4", len(column) + 1, 4 * column.offset)
-            self._lengths.update(np.diff(ends))
-            self._values.update(_slice(column.buffers()[2], int(ends[0]), int(ends[-1])))
-        else:
-            width = column.type.bit_width // 8
-            start = width * column.offset
-            self._values.update(_slice(column.buffers()[1], start, start + width * len(column)))
+            self._lengths.update(np.diff(text_ends(column)).data)
+        self._values.update(text_bytes(column) if text else fixed_bytes(column))
 
     def digest(self) -> bytes:
         present = self._presence.digest() if self._presence is not None else b""
@@ -108,19 +112,14 @@ def _lines(batch: pa.RecordBatch, sources: Sequence[Source]) -> memoryview:
         lines = pc.binary_join_element_wise(path, text_column(tails), "")
     else:
         lines = pc.binary_join_element_wise(path, ":", digests(batch, sources), "\n", "")
-    ends = np.frombuffer(lines.buffers()[1], "<i4", len(lines) + 1, 4 * lines.offset)
-    return _slice(lines.buffers()[2], int(ends[0]), int(ends[-1]))
-
-
-def _slice(buffer: pa.Buffer | None, start: int, stop: int) -> memoryview:
-    return memoryview(buffer)[start:stop] if buffer is not None else memoryview(b"")
+    return text_bytes(lines)
 
 
 def _presence(column: Column) -> memoryview:
     rows = len(column)
     if column.null_count in (0, rows):
         return memoryview((b"\0" if column.null_count else b"\1") * rows)
-    return memoryview(column.is_valid().to_numpy(zero_copy_only=False).view(np.uint8))
+    return column.is_valid().to_numpy(zero_copy_only=False).view(np.uint8).data
 
 
 def _meaning(sources: Sequence[Source]) -> bytes:

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from asyncref.errors import OrderError, ProtocolError
-from asyncref.manifest.columns import Column, is_empty
+from asyncref.manifest.columns import Column, is_empty, pc
 from asyncref.manifest.parts import GROUP_ROWS
 from asyncref.manifest.writer import concat
 from asyncref.model import ENTRY_SCHEMA
@@ -168,7 +167,7 @@ class _Spill:
         return cls(path, largest)
 
     def read(self) -> Iterator[pa.RecordBatch]:
-        with pa.OSFile(str(self.path)) as file, pa.ipc.open_stream(file) as reader:
+        with pa.OSFile(str(self.path), "rb") as file, pa.ipc.open_stream(file) as reader:
             yield from reader
 
     def remove(self) -> None:

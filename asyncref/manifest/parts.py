@@ -11,11 +11,10 @@ from typing import Any, Final, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from asyncref.errors import ManifestFormatError
-from asyncref.manifest.columns import Column, is_empty
+from asyncref.manifest.columns import Column, is_empty, pc
 from asyncref.model import ENTRY_SCHEMA
 
 GROUP_ROWS: Final = 32_768
@@ -48,7 +47,7 @@ _ENCODINGS: Final = {
     "modified_us": "DELTA_BINARY_PACKED",
     "source": "DELTA_BINARY_PACKED",
 }
-_COMPRESSION: Final = {name: "NONE" if name in ("etag16", "md5") else "ZSTD" for name in _ENCODINGS}
+_COMPRESSION: Final[Any] = {name: "NONE" if name in ("etag16", "md5") else "ZSTD" for name in _ENCODINGS}
 _UNIX_US: Final = 1_000_000
 
 
@@ -119,7 +118,7 @@ class Reader:
         self._uri = uri or (str(where) if isinstance(where, Path) else None)
         try:
             # No memory map: a file that is cut while it is read must be an error, not a bus fault.
-            source = pa.OSFile(os.fspath(where)) if isinstance(where, Path) else pa.BufferReader(where)
+            source = pa.OSFile(os.fspath(where), "rb") if isinstance(where, Path) else pa.BufferReader(where)
             self._file = pq.ParquetFile(source)
         except (pa.ArrowException, OSError) as error:
             raise ManifestFormatError(f"not a manifest: {_first_line(error)}", uri=self._uri) from error
@@ -150,7 +149,7 @@ class Reader:
 
     def bounds(self, group: int) -> tuple[str, str] | None:
         """First and last path of a row group; None if the file does not say."""
-        found = self.metadata.row_group(group).column(0).statistics
+        found: Any = self.metadata.row_group(group).column(0).statistics
         return (found.min, found.max) if found is not None and found.has_min_max else None
 
     def ends(self) -> tuple[str, str]:
@@ -209,7 +208,7 @@ class Writer:
             store_schema=False,
         )
         if root is not None:
-            self._parquet.add_key_value_metadata({"asyncref": root})
+            self._parquet.add_key_value_metadata({"asyncref": root.decode()})
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add a compact batch as one row group."""
@@ -249,7 +248,7 @@ def _from_disk(table: pa.Table) -> pa.RecordBatch:
 
 
 def _one_chunk(column: pa.ChunkedArray[Any]) -> Column:
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks or [pa.array([], column.type)])
+    return column.chunk(0) if column.num_chunks else pa.nulls(0, column.type)
 
 
 def _first_line(error: Exception) -> str:

@@ -11,7 +11,6 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from asyncref.manifest.columns import (
     Column,
@@ -21,25 +20,25 @@ from asyncref.manifest.columns import (
     hex_rows,
     is_empty,
     mask_of,
+    pc,
     text_column,
     text_rows,
     unhex_rows,
 )
 from asyncref.model import ENTRY_SCHEMA, Entry, Pin, Source
 
-LOGICAL_SCHEMA: Final = pa.schema(
-    [
-        pa.field("path", pa.string(), nullable=False),
-        pa.field("ref", pa.string(), nullable=False),
-        pa.field("size", pa.int64()),  # bytes
-        pa.field("digest", pa.string(), nullable=False),
-        pa.field("etag", pa.string()),
-        pa.field("version", pa.string()),
-        pa.field("checksum", pa.string()),
-        pa.field("modified", pa.timestamp("us", tz="UTC")),
-        pa.field("source", pa.int16(), nullable=False),
-    ]
-)
+_LOGICAL: Final[list[tuple[str, pa.DataType, bool]]] = [
+    ("path", pa.string(), False),
+    ("ref", pa.string(), False),
+    ("size", pa.int64(), True),  # bytes
+    ("digest", pa.string(), False),
+    ("etag", pa.string(), True),
+    ("version", pa.string(), True),
+    ("checksum", pa.string(), True),
+    ("modified", pa.timestamp("us", tz="UTC"), True),
+    ("source", pa.int16(), False),
+]
+LOGICAL_SCHEMA: Final = pa.schema([pa.field(name, kind, nullable=nullable) for name, kind, nullable in _LOGICAL])
 _HEX_ETAG: Final = r'\A"[0-9a-f]{32}"\z'
 _HEX_MD5: Final = r"\Amd5:[0-9a-f]{32}\z"
 _NO_TEXT: Final = pa.scalar(None, pa.string())
@@ -52,14 +51,14 @@ def refs(batch: pa.RecordBatch, sources: Sequence[Source]) -> Column:
     if given.null_count == 0:
         return given
     derived = _derived_refs(batch, sources)
-    return derived if is_empty(given) else pc.coalesce(given, derived)
+    return derived if is_empty(given) else _first_of(given, derived)
 
 
 def digests(batch: pa.RecordBatch, sources: Sequence[Source]) -> Column:
     """W&B's digest of every row of a compact batch."""
     given = batch["digest"]
     derived = _derived_digests(batch, sources)
-    return derived if is_empty(given) else pc.coalesce(given, derived)
+    return derived if is_empty(given) else _first_of(given, derived)
 
 
 def expand(batch: pa.RecordBatch, sources: Sequence[Source]) -> pa.RecordBatch:
@@ -164,7 +163,8 @@ def _refs_of(source: Source, path: Column) -> Column:
     if source.name:
         cut = pc.binary_slice(path.cast(pa.binary()), len(f"{source.name}/".encode())).cast(pa.string())
         relative = pc.if_else(pc.starts_with(path, f"{source.name}/"), cut, path)
-    return pc.binary_join_element_wise(f"{source.root}{source.prefix}", relative, "")
+    found: Column = pc.binary_join_element_wise(f"{source.root}{source.prefix}", relative, "")
+    return found
 
 
 def _derived_digests(batch: pa.RecordBatch, sources: Sequence[Source]) -> Column:
@@ -176,11 +176,16 @@ def _derived_digests(batch: pa.RecordBatch, sources: Sequence[Source]) -> Column
         found.append(pc.utf8_trim(pc.replace_substring_regex(etag, r"\AW/", ""), '"'))
     if not is_empty(md5):
         found.append(text_column(base64_rows(fixed_rows(md5)), md5))
-    derived = pc.coalesce(*found) if found else None
+    derived: Column | None = pc.coalesce(*found) if found else None
     if derived is not None and derived.null_count == 0:
         return derived
     fallback = refs(batch, sources)
-    return fallback if derived is None else pc.coalesce(derived, fallback)
+    return fallback if derived is None else _first_of(derived, fallback)
+
+
+def _first_of(*columns: Column) -> Column:
+    found: Column = pc.coalesce(*columns)
+    return found
 
 
 def _quoted_hex(column: Column) -> Column:

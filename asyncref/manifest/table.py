@@ -5,16 +5,17 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from io import IOBase
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from asyncref.errors import AsyncrefError, ManifestFormatError
 from asyncref.globs import Filter
 from asyncref.manifest.checks import ascending, check_values
+from asyncref.manifest.columns import pc
 from asyncref.manifest.diff import Diff, diff
 from asyncref.manifest.digest import Digests
 from asyncref.manifest.files import written_whole
@@ -134,7 +135,7 @@ class Manifest:
             ManifestError: It cannot be written; nothing is left then.
         """
         with written_whole(Path(path)) as file:
-            writer = Writer(pa.PythonFile(file, mode="w"), root=self.root().dump())
+            writer = Writer(pa.PythonFile(cast("IOBase", file), mode="w"), root=self.root().dump())
             for batch in self.batches():
                 writer.write(batch)
             writer.close()

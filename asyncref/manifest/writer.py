@@ -14,13 +14,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, cast
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from asyncref.manifest.checks import check_values, unique
+from asyncref.manifest.columns import Column, pc, text_bytes, text_ends
 from asyncref.manifest.digest import Digests
 from asyncref.manifest.parts import GROUP_ROWS, Part, Writer
 from asyncref.manifest.rows import canonical
@@ -123,10 +124,10 @@ def _blocks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 def concat(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     """One batch of several; of one, itself."""
-    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)  # type: ignore[attr-defined]
 
 
-def _trailing(path: pa.StringArray) -> int:
+def _trailing(path: Column) -> int:
     last, kept = path[-1], 1
     while kept < len(path) and path[-1 - kept] == last:
         kept += 1
@@ -193,7 +194,8 @@ class _Parts:
             self.scratch = Scratch()
             self._folder = self.scratch.path
         target = self._folder / f"{part.hash}.parquet"
-        target.write_bytes(part.where)
+        assert isinstance(part.where, pa.Buffer)
+        target.write_bytes(memoryview(cast("bytes", part.where)))
         return Part(first=part.first, last=part.last, rows=part.rows, bytes=part.bytes, hash=part.hash, where=target)
 
 
@@ -237,7 +239,7 @@ class _OpenPart:
         self._waiting, self._waiting_rows = [], 0
 
 
-def _cut(path: pa.StringArray, before: int) -> tuple[int, bool]:
+def _cut(path: Column, before: int) -> tuple[int, bool]:
     """How many of these rows belong to a part that has `before` rows already, and whether they end it."""
     limit = min(len(path), PART_ROWS_MAX - before)
     start = max(0, PART_ROWS_MIN - 1 - before)
@@ -248,19 +250,18 @@ def _cut(path: pa.StringArray, before: int) -> tuple[int, bool]:
     return limit, before + limit == PART_ROWS_MAX
 
 
-def path_hash(path: pa.StringArray) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+def path_hash(path: Column) -> npt.NDArray[np.uint64]:
     """A hash of each path's last 32 bytes, from four unaligned loads of 8: 0.02 us a row."""
-    ends = np.frombuffer(path.buffers()[1], "<i4", len(path) + 1, 4 * path.offset).astype(np.int64)
-    base, stop = int(ends[0]), int(ends[-1])
-    data = np.zeros(stop - base + 8, np.uint8)
-    data[8:] = np.frombuffer(path.buffers()[2], np.uint8, stop - base, base)
-    loads: np.ndarray[tuple[int], np.dtype[np.uint64]] = np.ndarray((len(data) - 7,), "<u8", data, strides=(1,))
-    starts, stops = ends[:-1] - base, ends[1:] - base
-    mixed = (stops - starts).astype(np.uint64)
+    ends = text_ends(path).astype(np.int64) - int(text_ends(path)[0])
+    data = np.zeros(int(ends[-1]) + 8, np.uint8)
+    data[8:] = np.frombuffer(text_bytes(path), np.uint8)
+    loads: npt.NDArray[np.uint64] = np.ndarray((len(data) - 7,), "<u8", data.data, strides=(1,))
+    starts, stops = ends[:-1], ends[1:]
+    mixed: npt.NDArray[np.uint64] = (stops - starts).astype(np.uint64)
     for back in (0, 8, 16, 24):
         # A load at i ends at path byte i; it is shifted where it would reach before the path's start.
         at = np.maximum(stops - back, starts)
-        missing = np.minimum(np.maximum(8 - (at - starts), 0), 7).astype(np.uint64)
+        missing = np.clip(8 - (at - starts), 0, 7).astype(np.uint64)
         words = np.where(at > starts, loads[at] >> (missing * np.uint64(8)), np.uint64(0))
         mixed = (mixed ^ words) * np.uint64(0x9E3779B97F4A7C15)
         mixed ^= mixed >> np.uint64(29)
