@@ -44,7 +44,7 @@ _CHUNK_BYTES: Final = 1 << 20
 _FOLDERS_KEPT: Final = 8
 _PROBE_NAMES: Final = 64
 _SHARE_NAMES: Final = 256
-# A local stat takes 2 µs and threads that do only that wait for each other's lock; over NFS it is a round trip.
+# A name of a local folder costs 6 µs in one thread and 15 µs spread over 32 (2 cores, tmpfs); over NFS a round trip.
 _SLOW_STAT_S: Final = 50e-6
 
 

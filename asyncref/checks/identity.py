@@ -1,0 +1,56 @@
+"""Where the credentials for a storage come from, in words; never what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aiobotocore.session import AioSession
+from botocore.exceptions import BotoCoreError, ClientError
+
+from asyncref.errors import CredentialsError
+
+_METHODS: Final = {
+    "env": "the environment",
+    "shared-credentials-file": "the shared credentials file",
+    "config-file": "the AWS config file",
+    "assume-role": "an assumed role",
+    "assume-role-with-web-identity": "a web identity token",
+    "sso": "single sign-on",
+    "login": "an AWS login session",
+    "container-role": "the container's role",
+    "iam-role": "the instance's role",
+    "custom-process": "the profile's credential_process",
+}
+
+
+async def credentials_of(scheme: str, options: Mapping[str, Any], uri: str) -> str | None:
+    """The source of the credentials that a backend with these options uses.
+
+    Args:
+        scheme: Only `s3` has credentials.
+        options: Its storage options.
+        uri: For errors.
+
+    Returns:
+        A few words; None where no credentials are needed or used.
+
+    Raises:
+        CredentialsError: None found, or the chain that was set up failed.
+    """
+    if scheme != "s3" or options.get("anon"):
+        return None
+    if options.get("key"):
+        return "storage_options (key, secret)"
+    try:
+        found = await AioSession(profile=options.get("profile")).get_credentials()
+        if found is not None:
+            await found.get_frozen_credentials()
+    except (BotoCoreError, ClientError, OSError) as error:
+        raise CredentialsError(f"the credentials cannot be had: {error}", uri=uri) from error
+    if found is None:
+        raise CredentialsError(
+            "no credentials found in the environment, the AWS files or a role", uri=uri, hint="or ask with anon=True"
+        )
+    profile = f" (profile {options['profile']})" if options.get("profile") else ""
+    return _METHODS.get(found.method, str(found.method)) + profile
