@@ -13,7 +13,12 @@ State = Literal["running", "finished", "crashed"]
 
 def now() -> str:
     """The present in the registry's form: ISO 8601, UTC, microseconds."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+    return moment().isoformat(timespec="microseconds")
+
+
+def moment() -> datetime:
+    """The present, UTC."""
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from asyncref.registry.records import Version
 from asyncref.registry.runs import Runs
 from asyncref.registry.schema import aliases as alias_rows
 from asyncref.registry.schema import collections, projects
+from asyncref.registry.schema import versions as version_rows
 from asyncref.registry.values import json_values, place
 
 
@@ -251,6 +252,17 @@ class Registry(Runs):
                 connection.execute(sa.delete(alias_rows).where(*gone))
             for alias in added:
                 stored.set_alias(connection, collection, alias, version.id)
+            return stored.by_id(connection, version.id)
+
+    def update(self, version: Version, *, description: str | None, metadata: Mapping[str, Any]) -> Version:
+        """Exchange what a version's author wrote of it.
+
+        Raises:
+            UsageError: The metadata are no JSON values.
+        """
+        values = {"description": description, "metadata": json_values(metadata, "metadata")}
+        with self._database.write() as connection:
+            connection.execute(sa.update(version_rows).where(version_rows.c.id == version.id).values(**values))
             return stored.by_id(connection, version.id)
 
     def upgrade(self) -> tuple[int, int]:

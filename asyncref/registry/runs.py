@@ -111,10 +111,10 @@ class Runs:
         with self._database.read() as connection:
             return _select(connection, *where)
 
-    def use(self, run_id: str, version: Version) -> None:
-        """Note that a run uses a version."""
+    def use(self, run_id: str, version: Version, role: Role = "input") -> None:
+        """Note that a run uses a version, or (`output`) that it logged one that was there."""
         with self._database.write() as connection:
-            stored.record_use(self._database, connection, run_id, version.id, "input")
+            stored.record_use(self._database, connection, run_id, version.id, role)
 
     def artifacts_of(self, run_id: str, role: Role) -> tuple[Version, ...]:
         """The versions that a run used (`input`) or logged (`output`)."""
