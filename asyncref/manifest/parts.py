@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 import numpy as np
 import pyarrow as pa
@@ -248,7 +248,7 @@ def _from_disk(table: pa.Table) -> pa.RecordBatch:
 
 
 def _one_chunk(column: pa.ChunkedArray[Any]) -> Column:
-    return column.chunk(0) if column.num_chunks else pa.nulls(0, column.type)
+    return cast("Column", column.chunk(0) if column.num_chunks else pa.nulls(0, column.type))
 
 
 def _first_line(error: Exception) -> str:

@@ -145,6 +145,7 @@ class _Parts:
         self._in_memory: int | None = 0
         self._thread: ThreadPoolExecutor | None = None
         self._running: list[Future[None]] = []
+        self._held: pa.RecordBatch | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -154,15 +155,19 @@ class _Parts:
             self._thread.shutdown(wait=True, cancel_futures=True)
 
     def add(self, batch: pa.RecordBatch) -> None:
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "asyncref-parquet")
-        while len(self._running) >= _IN_FLIGHT:
-            self._running.pop(0).result()
-        self._running.append(self._thread.submit(self._add, batch))
+        if self._held is not None:
+            if self._thread is None:
+                self._thread = ThreadPoolExecutor(1, "asyncref-parquet")
+            while len(self._running) >= _IN_FLIGHT:
+                self._running.pop(0).result()
+            self._running.append(self._thread.submit(self._add, self._held))
+        self._held = batch
 
     def finish(self) -> tuple[Part, ...]:
         for future in self._running:
             future.result()
+        if self._held is not None:
+            self._add(self._held)  # the only block of a small manifest needs no thread
         if self._open is not None:
             self._close()
         return tuple(self._done)
