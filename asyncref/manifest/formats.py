@@ -29,7 +29,7 @@ _VERSION: Final = 1
 _POLICY: Final = "wandb-storage-policy-v1"
 _GZIP: Final = b"\x1f\x8b"
 _ENTRIES_A_CHUNK: Final = 4096
-_BARE_ETAG: Final = frozenset({"s3", "az", "https+az"})  # extra.etag without its quotes
+_BARE_ETAG: Final = frozenset({"s3", "az"})  # W&B strips the quotes of these, and keeps those of HTTP
 
 
 def to_wandb(manifest: Manifest, *, form: Form = "core") -> Iterator[bytes]:
@@ -154,7 +154,7 @@ def _entry(path: str, fields: Mapping[str, Any], sources: _Sources, uri: str | N
     if not size and digest == ref:
         size = None  # wandb-core writes 0 where the client did not know
     etag = extra.get("etag", digest if scheme == "gs" else None)
-    if etag is not None and scheme in _BARE_ETAG:
+    if isinstance(etag, str) and scheme != "gs" and not etag.startswith(('"', "W/")):
         etag = f'"{etag}"'
     version = extra.get("versionID")
     checksum = _md5(digest) if scheme == "file" else None
