@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Final
 
-from asyncref.cli.output import printable
+from asyncref.cli.printable import printable
 from asyncref.errors import AsyncrefError
 
 OK: Final = 0

@@ -104,6 +104,10 @@ class Selection:
         list[str] | None, typer.Option("--exclude", metavar="GLOB", help="No path that matches; wins; repeatable.")
     ] = None
 
+    def globs(self) -> dict[str, Any]:
+        """The keyword arguments of verbs that choose paths."""
+        return {"include": self.include or None, "exclude": self.exclude or None}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
@@ -114,6 +118,16 @@ class Place:
     ] = None
     project: Annotated[str | None, typer.Option("--project", help="The project of artifact names.")] = None
     entity: Annotated[str | None, typer.Option("--entity", help="The entity (team or user) of artifact names.")] = None
+
+
+def reach(storage: Storage, bounds: Bounds, place: Place | None = None) -> dict[str, Any]:
+    """The keyword arguments by which every verb reaches storages, and the registry where it looks up names.
+
+    Raises:
+        OptionError: A `--storage-option` without `=`.
+    """
+    found: dict[str, Any] = {"storage_options": storage.options(), "limits": bounds.limits()}
+    return found if place is None else {**found, "registry": place.registry}
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:

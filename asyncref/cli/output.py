@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
-_UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
+from asyncref.cli.printable import printable
 
 
 def emit_json(schema: str, document: Mapping[str, Any]) -> None:
@@ -69,33 +69,9 @@ def emit_fields(fields: Mapping[str, object]) -> None:
     emit_lines(f"{name.ljust(width)}  {value}" for name, value in shown.items())
 
 
-def human_bytes(count: float | None) -> str:
-    """A size with three digits and a decimal unit: `1.23 GB`; `-` if unknown."""
-    if count is None:
-        return "-"
-    size = float(count)
-    for unit in _UNITS:
-        if size < 999.5 or unit == _UNITS[-1]:  # noqa: PLR2004  1000 after rounding to three digits
-            break
-        size /= 1000
-    return f"{size:.0f} B" if unit == "B" else f"{size:.3g} {unit}"
-
-
-def human_count(count: float | None) -> str:
-    """A number with thousands separated: `1,234,567`; `-` if unknown."""
-    return "-" if count is None else f"{count:,.0f}"
-
-
 def human_time(moment: datetime | None) -> str:
     """A time to the second, UTC: `2025-03-01 12:00:00Z`; `-` if unknown."""
     return "-" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}Z"
-
-
-def printable(text: str) -> str:
-    """The text with control characters and lone surrogates escaped: a key cannot steer the terminal."""
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
 
 
 def _text(value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import warnings
 from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -15,8 +16,8 @@ from typing import Any, TypeVar
 import orjson
 
 from asyncref.cli.options import LogFormat, Output
-from asyncref.cli.output import printable
-from asyncref.cli.progress import display
+from asyncref.cli.printable import printable
+from asyncref.display import display
 from asyncref.engine.flow import Meter, ProgressHook
 
 T = TypeVar("T")
@@ -32,7 +33,7 @@ def run(output: Output, start: Callable[[ProgressHook], Coroutine[Any, Any, T]])
         output: Whether to show a display and log lines.
         start: Makes the coroutine, given the hook to call with its meter.
     """
-    configure_logging(output)
+    configure(output)
     meters: list[Meter] = []
     shown = not output.no_progress and sys.stderr.isatty()
     with display(meters) if shown else nullcontext(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -42,8 +43,8 @@ def run(output: Output, start: Callable[[ProgressHook], Coroutine[Any, Any, T]])
     return result
 
 
-def configure_logging(output: Output) -> None:
-    """Send the loggers under `asyncref` to stderr: notes and warnings always, more with `-v`, all with `-vv`."""
+def configure(output: Output) -> None:
+    """Send the loggers under `asyncref` to stderr: warnings always, more with `-v`, all with `-vv`."""
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(output.verbose, 2)]
     handler = logging.StreamHandler()
     handler.setFormatter(_JsonLines() if output.log_format is LogFormat.json else logging.Formatter(_TEXT))
@@ -51,6 +52,9 @@ def configure_logging(output: Output) -> None:
     logger.handlers = [handler]
     logger.setLevel(level)
     logger.propagate = False
+    logging.captureWarnings(True)
+    warnings.formatwarning = lambda message, *_, **__: str(message)
+    logging.getLogger("py.warnings").handlers = [handler]
 
 
 _TEXT = "%(name)s: %(levelname)s: %(message)s"

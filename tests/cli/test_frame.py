@@ -12,8 +12,9 @@ import pytest
 
 from asyncref.cli.exits import line_and_code
 from asyncref.cli.loading import COMMANDS, load
-from asyncref.cli.output import emit_json_rows, human_bytes, printable, table
-from asyncref.cli.progress import share, summary
+from asyncref.cli.output import emit_json_rows, table
+from asyncref.cli.printable import printable
+from asyncref.display import human_bytes, share, summary
 from asyncref.engine.flow import Meter
 from asyncref.errors import (
     AccessDeniedError,

@@ -1,0 +1,98 @@
+"""`status`, `verify` and `doctor`: what lies in the storage, in a folder, and what is permitted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from asyncref import verbs
+from asyncref.checks.doctor import doctor as examine
+from asyncref.cli.exits import DIFFERENT, ERROR
+from asyncref.cli.naming import Source, qualified
+from asyncref.cli.options import Bounds, Output, Place, Selection, Storage, grouped, reach
+from asyncref.cli.output import emit_json, emit_lines
+from asyncref.cli.reading import change_line
+from asyncref.cli.running import run
+
+app = typer.Typer()
+
+_SIGNS: Final = {"new": "+", "gone": "-", "changed": "~", "newer_version": "="}
+
+
+@app.command("status")
+@grouped
+def status(
+    *,
+    source: Source,
+    storage: Storage,
+    bounds: Bounds,
+    selection: Selection,
+    place: Place,
+    output: Output,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Leave with 3 if content differs.")] = False,
+) -> None:
+    """Compare a version with what lies in the storage now.
+
+    `+` came since, `-` is gone, `~` has other bytes now, `=` has the same bytes under a newer version id. Globs
+    with which the version was scanned have to be given again.
+    """
+    wanted = {**reach(storage, bounds, place), **selection.globs()}
+    report = run(output, lambda hook: verbs.status(qualified(source, place), progress=hook, **wanted))
+    if output.as_json:
+        emit_json("asyncref.status/1", report.to_json())
+    else:
+        emit_lines(change_line(_SIGNS[word], change) for word, change in report)
+        emit_lines([str(report), *report.notes])
+    if exit_code and not report.same:
+        raise typer.Exit(DIFFERENT)
+
+
+@app.command("verify")
+@grouped
+def verify(
+    *,
+    source: Source,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to look at.")],
+    storage: Storage,
+    bounds: Bounds,
+    selection: Selection,
+    place: Place,
+    output: Output,
+) -> None:
+    """Compare a folder with a version, byte for byte.
+
+    Leaves with 3 if anything differs.
+    """
+    wanted = {**reach(storage, bounds, place), **selection.globs()}
+    report = run(output, lambda hook: verbs.verify(qualified(source, place), folder, progress=hook, **wanted))
+    if output.as_json:
+        emit_json("asyncref.verify/1", report.to_json())
+    else:
+        emit_lines(str(report).splitlines())
+    if not report.ok:
+        raise typer.Exit(DIFFERENT)
+
+
+@app.command("doctor")
+@grouped
+def doctor(
+    *,
+    uri: Annotated[str, typer.Argument(metavar="URI", help="Such as s3://bucket/prefix.")],
+    storage: Storage,
+    bounds: Bounds,
+    output: Output,
+) -> None:
+    """Try what a URI needs, and name the missing permission.
+
+    About ten requests; nothing is written. Leaves with 1 if a scan or a fetch could not do its work.
+    """
+    wanted = reach(storage, bounds)
+    report = run(output, lambda _: examine(uri, **wanted))
+    if output.as_json:
+        emit_json("asyncref.doctor/1", report.to_json())
+    else:
+        emit_lines(str(report).splitlines())
+    if not report.ok:
+        raise typer.Exit(ERROR)

@@ -1,0 +1,143 @@
+"""`scan` and `log`: a source becomes a manifest, and a manifest a version."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from asyncref import verbs
+from asyncref.cli.describing import describe_manifest, show_manifest, show_version
+from asyncref.cli.naming import Name, is_file
+from asyncref.cli.options import BadKeys, Bounds, Output, Place, Selection, Storage, grouped, reach
+from asyncref.cli.output import emit_json
+from asyncref.cli.running import run
+from asyncref.engine.flow import ProgressHook
+from asyncref.errors import UsageError
+from asyncref.manifest import Manifest
+from asyncref.registry import Registry, names
+from asyncref.uri import has_scheme
+
+app = typer.Typer()
+
+_OUTCOMES: Final = {
+    "new": "new version",
+    "same": "nothing changed: no new version",
+    "pins": "same content and references: no new version, newer pins kept",
+}
+
+Sources = Annotated[
+    list[str], typer.Argument(metavar="SOURCE...", help="URIs, such as s3://bucket/prefix or file:///folder.")
+]
+Under = Annotated[str | None, typer.Option("--name", metavar="PATH", help="Put the entries under this path.")]
+MaxObjects = Annotated[int | None, typer.Option("--max-objects", min=1, help="More are an error, never a cut.")]
+OnBadKeys = Annotated[BadKeys, typer.Option("--bad-keys", help="What to do with keys that no path can stand for.")]
+Checksum = Annotated[
+    bool, typer.Option("--checksum/--no-checksum", help="Without: one entry by its URI alone, no listing.")
+]
+
+
+@app.command("scan")
+@grouped
+def scan(
+    *,
+    source: Sources,
+    storage: Storage,
+    bounds: Bounds,
+    selection: Selection,
+    output: Output,
+    file: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE.parquet", help="Where to save the manifest.")
+    ] = None,
+    name: Under = None,
+    max_objects: MaxObjects = None,
+    bad_keys: OnBadKeys = BadKeys.raise_,
+    checksum: Checksum = True,
+) -> None:
+    """List a source into a manifest file.
+
+    Not one object is read from a bucket: paths, sizes, ETags and version ids come from its listing.
+    """
+    if file is not None:
+        _check_writable(file)
+    chosen = {"name": name, "max_objects": max_objects, "bad_keys": bad_keys.value, "checksum": checksum}
+    wanted = {**reach(storage, bounds), **selection.globs(), **chosen}
+    manifest = run(output, lambda hook: verbs.scan(source, progress=hook, **wanted))
+    if file is not None:
+        manifest.save(file)
+    if output.as_json:
+        emit_json("asyncref.scan/1", {**describe_manifest(manifest), "file": None if file is None else str(file)})
+    else:
+        show_manifest(manifest, {"file": file})
+
+
+@app.command("log")
+@grouped
+def log(
+    *,
+    artifact: Name,
+    source: Sources,
+    storage: Storage,
+    bounds: Bounds,
+    selection: Selection,
+    place: Place,
+    output: Output,
+    kind: Annotated[str, typer.Option("--type", help="The artifact's type, such as dataset or model.")] = "dataset",
+    alias: Annotated[list[str] | None, typer.Option("--alias", help="An alias for the version; repeatable.")] = None,
+    description: Annotated[str | None, typer.Option("--description", help="A sentence to keep with it.")] = None,
+    name: Under = None,
+    max_objects: MaxObjects = None,
+    bad_keys: OnBadKeys = BadKeys.raise_,
+    checksum: Checksum = True,
+    allow_partial: Annotated[
+        bool, typer.Option("--allow-partial", help="Log a scan that was cut short, marked; latest does not move.")
+    ] = False,
+) -> None:
+    """Scan a source and log it as a version of an artifact.
+
+    A new version is made only if content or references changed since the latest one.
+    """
+    whole = names.parse(artifact)
+    if whole.selector:
+        raise UsageError("log makes the version itself", uri=artifact, hint="give the name alone, aliases by --alias")
+    aliases = names.check_aliases(alias)
+    registry = Registry.open(place.registry)  # before the scan: a registry that cannot be written costs no hour
+    chosen = {"name": name, "max_objects": max_objects, "bad_keys": bad_keys.value, "checksum": checksum}
+    wanted = {**reach(storage, bounds), **selection.globs(), **chosen}
+    manifest = run(output, lambda hook: _manifest(source, wanted, hook))
+    project, entity = whole.project or place.project, whole.entity or place.entity
+    record = registry.start_run(project=project, entity=entity, job_type="asyncref log")
+    version = registry.log(
+        manifest,
+        name=whole.name,
+        type=kind,
+        project=project,
+        entity=entity,
+        aliases=aliases,
+        description=description,
+        run_id=record.id,
+        allow_partial=allow_partial,
+    )
+    registry.finish_run(record.id)
+    if output.as_json:
+        emit_json("asyncref.log/1", {"version": version.to_json(), "manifest": describe_manifest(manifest)})
+    else:
+        show_version(version, {"outcome": _OUTCOMES[version.outcome or "new"]})
+
+
+async def _manifest(source: list[str], wanted: dict[str, Any], hook: ProgressHook) -> Manifest:
+    if len(source) > 1 or has_scheme(source[0]) or not is_file(source[0]):
+        return await verbs.scan(source, progress=hook, **wanted)
+    loaded = await verbs.load(source[0])
+    include, exclude = wanted["include"], wanted["exclude"]
+    return loaded.select(include=include, exclude=exclude) if include or exclude else loaded
+
+
+def _check_writable(file: Path) -> None:
+    folder = file.absolute().parent
+    if not folder.is_dir():
+        raise UsageError("the folder does not exist", uri=str(folder), hint="make it first")
+    if file.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError("no file can be written there", uri=str(file))
