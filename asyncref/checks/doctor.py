@@ -267,7 +267,7 @@ class _Visit:
             result = await self.lane.call(call)
         except AsyncrefError as error:
             self.given_up = isinstance(error, _HOPELESS) and bool(self.reference.container)
-            self.findings.append(self._bad(check, error, required=required))
+            self.findings.append(self._bad(check, error, required=required or self.given_up))
             return None
         verdict: Verdict = "denied" if check == "versioning" and result is None else "ok"
         permission = needed(self.reference.scheme, check) if verdict == "denied" else None
