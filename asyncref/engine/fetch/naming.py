@@ -57,8 +57,8 @@ class Names:
         return self.plan.finish()
 
 
-async def survey(manifest: Manifest, root: Path, *, escape: bool) -> Names:
-    """Judge every name against the target's file system and what lies there already.
+async def survey(manifest: Manifest, root: Path, *, escape: bool, look: bool = True) -> Names:
+    """Judge every name against the target's file system and, to write there, against what lies there already.
 
     Cost: about 2 s a million entries; with a target that is not empty, one look at the disk an entry more.
 
@@ -72,7 +72,7 @@ async def survey(manifest: Manifest, root: Path, *, escape: bool) -> Names:
     async for batch in batches_of(manifest):
         await to_thread.run_sync(names.add, batch)
     conflicts = names.finish()
-    if not conflicts and await to_thread.run_sync(ground.has_anything):
+    if look and not conflicts and await to_thread.run_sync(ground.has_anything):
         async for batch in batches_of(manifest):
             conflicts += await to_thread.run_sync(partial(_judge, batch, names.plan, ground))
     if conflicts:

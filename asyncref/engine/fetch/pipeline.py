@@ -16,6 +16,7 @@ import pyarrow as pa
 from anyio.streams.memory import MemoryObjectSendStream
 
 from asyncref.engine.fetch.building import Building
+from asyncref.engine.fetch.content import Match
 from asyncref.engine.fetch.job import Job, Sink
 from asyncref.engine.fetch.naming import Names, batches_of, survey
 from asyncref.engine.fetch.plan import PART_BYTES
@@ -267,11 +268,11 @@ class _Run:
         """
         if self.options.checksum == "never" and job.pin.size is not None:
             return True
-        call = partial(self.target.matches, job.local, job.pin)
-        same = await self.threads.run(call, length=job.pin.size or 0)
-        if same is False and not self.options.overwrite:
+        call = partial(self.target.match, job.local, job.pin)
+        found = await self.threads.run(call, length=job.pin.size or 0)
+        if found is Match.OTHER and not self.options.overwrite:
             raise another_file_error()
-        return same is True
+        return found is Match.SAME
 
     def _count_there(self) -> None:
         self.meter.skipped["already there"] += 1

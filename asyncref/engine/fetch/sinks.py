@@ -11,7 +11,7 @@ from typing import TypeVar
 import anyio
 from anyio import to_thread
 
-from asyncref.engine.fetch.content import matches, md5_of
+from asyncref.engine.fetch.content import Match, match, md5_of
 from asyncref.engine.fetch.target import Temporary, write_at
 from asyncref.model import Pin
 
@@ -128,7 +128,7 @@ class FileSink:
 
     async def confirms(self, pin: Pin) -> bool:
         """Whether a composite ETag is that of the file, cut at one of the usual sizes."""
-        return await self._threads.run(partial(matches, self.temporary.fd, pin)) is True
+        return await self._threads.run(partial(match, self.temporary.fd, pin)) is Match.SAME
 
     async def md5(self) -> bytes:
         """Of the whole file: a second pass, over the page cache."""

@@ -19,7 +19,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from asyncref.engine.fetch.content import matches
+from asyncref.engine.fetch.content import Match, match
 from asyncref.engine.fetch.paths import RESERVED
 from asyncref.errors import FetchError
 from asyncref.model import Pin
@@ -72,11 +72,11 @@ class Target:
             return There.OTHER
         return There.SAME_SIZE
 
-    def matches(self, local: str, pin: Pin) -> bool | None:
-        """Whether a file that lies there has the pinned content; None if nothing can tell."""
+    def match(self, local: str, pin: Pin) -> Match:
+        """Whether a file that lies there has the pinned content."""
         fd = os.open(self._full(local), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            return matches(fd, pin)
+            return match(fd, pin)
         finally:
             os.close(fd)
 

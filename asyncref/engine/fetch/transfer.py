@@ -35,7 +35,8 @@ Produce = Callable[[MemoryObjectSendStream[Sequence[Job]]], Awaitable[None]]
 """Sends jobs, many at a time, until there are no more."""
 
 _FATAL = (ContainerNotFoundError, CredentialsError, UsageError)  # the same for every entry
-_ENOUGH_UNLIKE = 8  # objects whose ETag proved to be no MD5, until a source's ETags are no longer taken for one
+ENOUGH_UNLIKE = 8
+"""Objects whose ETag proved to be no MD5, none the contrary, until a source's ETags are no longer taken for one."""
 
 
 class Outlet(Protocol):
@@ -153,7 +154,7 @@ class Transfer:
     async def _check_content(self, job: Job, sink: Sink) -> None:
         expected = expected_md5(job.pin) if self.checksum != "never" else None
         trust = self._trust.setdefault(id(job.place), _Trust())
-        if expected is None or (not expected.stated and trust.unlike >= _ENOUGH_UNLIKE and not trust.like):
+        if expected is None or (not expected.stated and trust.unlike >= ENOUGH_UNLIKE and not trust.like):
             if not (self.checksum == "always" and await sink.confirms(job.pin)):
                 self.unchecked += 1
             return

@@ -1,0 +1,292 @@
+"""The objects of a manifest through memory: the engine of fetch with memory for a sink.
+
+Memory is taken in the manifest's order before an object is asked for and given back when the consumer asks
+for the next item, so a slow consumer slows the requests down and nothing can wait for itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from types import TracebackType
+from typing import Any, Final, Self
+
+import anyio
+from anyio import to_thread
+from anyio.streams.memory import MemoryObjectSendStream
+
+from asyncref.engine.fetch.job import Job, Sink
+from asyncref.engine.fetch.naming import batches_of
+from asyncref.engine.fetch.reader import Reader
+from asyncref.engine.fetch.sinks import BufferSink, ChunkSink, Threads
+from asyncref.engine.fetch.sources import Places
+from asyncref.engine.fetch.transfer import Checksum, Transfer
+from asyncref.engine.flow import Meter, ProgressHook
+from asyncref.globs import Filter
+from asyncref.manifest import Manifest
+from asyncref.manifest.rows import entries_of
+from asyncref.model import Entry, Limits
+
+_ITEM_BYTES: Final = 4096  # what an object costs besides its bytes: job, answer, item
+_UNKNOWN_BYTES: Final = 2**20  # taken for an object whose size no one said
+_WINDOW_BYTES: Final = 2**20  # of a part, before it is copied to its place in a large object
+_JOBS_AT_ONCE: Final = 32
+_SLICE_ROWS: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One object of a stream.
+
+    Attributes:
+        path: Its path in the manifest.
+        data: Its bytes as stored; a `bytearray` if it came in several parts (above 16 MiB). None on failure.
+        error: Why this entry could not be had; the stream goes on.
+    """
+
+    path: str
+    data: bytes | bytearray | None = None
+    error: Exception | None = None
+
+
+class Stream:
+    """An async context manager and the iterator of its items; one consumer. Made by `stream`.
+
+    Inside the context one task runs the requests. Leaving the context, by whichever way, ends it and closes
+    every connection before it returns. Enter, iterate and leave may be calls of different tasks.
+    """
+
+    def __init__(self, manifest: Manifest, run: _Run) -> None:
+        self._manifest = manifest
+        self._run = run
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        # Not a task group: its cancel scope would bind entering and leaving to one task, which callers
+        # from other threads (asyncref.blocking) cannot promise.
+        self._task = asyncio.create_task(self._run.run(self._manifest), name="asyncref.stream")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        interrupted: asyncio.CancelledError | None = None
+        with anyio.CancelScope(shield=True):
+            while not self._task.done():
+                try:
+                    await asyncio.wait([self._task])
+                except asyncio.CancelledError as again:  # asyncio's own: no anyio shield holds it off
+                    interrupted = again
+        if not self._task.cancelled():
+            self._task.exception()  # told to the consumer already, or no longer asked for
+        if interrupted is not None:
+            raise interrupted
+
+    def __aiter__(self) -> AsyncIterator[Item]:
+        return self
+
+    async def __anext__(self) -> Item:
+        assert self._task is not None, "iterate inside `async with`"
+        item = await self._run.shelf.take()
+        if item is None:
+            await self._task
+            raise StopAsyncIteration
+        return item
+
+
+def stream(
+    manifest: Manifest,
+    *,
+    concurrency: int | None = None,
+    memory_bytes: int | None = None,
+    ordered: bool = True,
+    filter: Filter = Filter(),  # noqa: A002, B008  the word that users know; frozen
+    storage_options: Mapping[str, Any] | None = None,
+    limits: Limits = Limits(),  # noqa: B008  frozen
+    progress: ProgressHook | None = None,
+    checksum: Checksum = "auto",
+    older: Sequence[Manifest] = (),
+) -> Stream:
+    """Read the pinned bytes of every entry through memory.
+
+    `async with stream(manifest) as items: async for item in items: …`
+
+    Args:
+        manifest: What to read.
+        concurrency: Most requests in flight; overrides `limits`.
+        memory_bytes: Bound on the bytes of objects asked for and not yet given back; overrides `limits`. One
+            object larger than all of it is read alone. The item last given counts until the next is asked for.
+        ordered: Items in the manifest's order; else as they complete.
+        filter: Globs over paths.
+        storage_options: fsspec's names; they override what the manifest recorded of its sources.
+        limits: Bounds.
+        progress: Called once, with the meter to poll.
+        checksum: `never` compares ETags, versions and sizes only.
+        older: Manifests with older pins of the same content.
+
+    Raises:
+        StorageError, RetryableError, UsageError: From the iteration, for what concerns every entry (no bucket,
+            no credentials, nothing answers). One entry's failure is in its item.
+    """
+    chosen = replace(
+        limits,
+        concurrency=concurrency if concurrency is not None else limits.concurrency,
+        memory_bytes=memory_bytes if memory_bytes is not None else limits.memory_bytes,
+    )
+    meter = Meter(verb="stream")
+    if progress:
+        progress(meter)
+    shelf = _Shelf(chosen.memory_bytes, ordered=ordered)
+    return Stream(manifest, _Run(shelf, meter, chosen, filter, storage_options, checksum, older, Threads()))
+
+
+class _Shelf:
+    """Where finished items wait for the consumer, and the memory that they and the running ones take.
+
+    Args:
+        memory_bytes: Bound.
+        ordered: Hand items out by their number.
+    """
+
+    def __init__(self, memory_bytes: int, *, ordered: bool) -> None:
+        self._free = memory_bytes
+        self._memory_bytes = memory_bytes
+        self._ordered = ordered
+        self._waiting: dict[int, tuple[Item, int]] = {}
+        self._ready: deque[tuple[Item, int]] = deque()
+        self._next = 0
+        self._lent = 0
+        self._ended = False
+        self._arrived = asyncio.Event()
+        self._freed = asyncio.Event()
+
+    def fits(self, cost_bytes: int) -> bool:
+        """Take memory if there is enough; whatever is asked for if nobody else has any."""
+        if cost_bytes > self._free and self._free < self._memory_bytes:
+            return False
+        self._free -= cost_bytes
+        return True
+
+    async def wait_for(self, cost_bytes: int) -> None:
+        """Take memory, waiting for it."""
+        while not self.fits(cost_bytes):
+            self._freed.clear()
+            await self._freed.wait()
+
+    def put(self, number: int, item: Item, cost_bytes: int) -> None:
+        """Take a finished item; never waits, since its memory is counted."""
+        if not self._ordered:
+            self._ready.append((item, cost_bytes))
+        else:
+            self._waiting[number] = (item, cost_bytes)
+            while (following := self._waiting.pop(self._next, None)) is not None:
+                self._ready.append(following)
+                self._next += 1
+        if self._ready:
+            self._arrived.set()
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self._ended = True
+        self._arrived.set()
+
+    async def take(self) -> Item | None:
+        """The next item, giving back the memory of the one before; None at the end."""
+        self._free += self._lent
+        self._lent = 0
+        self._freed.set()
+        while not self._ready:
+            if self._ended:
+                return None
+            self._arrived.clear()
+            await self._arrived.wait()
+        item, self._lent = self._ready.popleft()
+        return item
+
+
+@dataclass(slots=True)
+class _Run:
+    """One stream's work: makes jobs as memory allows, puts finished objects on the shelf. An `Outlet`."""
+
+    shelf: _Shelf
+    meter: Meter
+    limits: Limits
+    filter: Filter
+    storage_options: Mapping[str, Any] | None
+    checksum: Checksum
+    older: Sequence[Manifest]
+    threads: Threads
+
+    async def run(self, manifest: Manifest) -> None:
+        """Read everything; raises what ends the whole stream."""
+        try:
+            if self.filter:
+                select = partial(manifest.select, include=self.filter.include, exclude=self.filter.exclude)
+                manifest = await to_thread.run_sync(select)
+            self.meter.objects_total, self.meter.bytes_total = len(manifest), manifest.size
+            if len(manifest):
+                await self._transfer(manifest)
+        finally:
+            self.shelf.end()
+
+    async def _transfer(self, manifest: Manifest) -> None:
+        async with Places(self.storage_options, self.limits, self.meter) as places:
+            places.all_of(manifest.sources)
+            reader = Reader(places, self.limits, self.meter, _WINDOW_BYTES, self.older)
+            transfer = Transfer(reader, self, self.meter, places.most, self.checksum)
+            await transfer.run(partial(self._produce, manifest, places))
+
+    async def _produce(self, manifest: Manifest, places: Places, send: MemoryObjectSendStream[Sequence[Job]]) -> None:
+        place = places.all_of(manifest.sources)
+        jobs: list[Job] = []
+        number = 0
+        async for entry in _entries(manifest):
+            if not self.shelf.fits(cost := _cost_bytes(entry)):
+                if jobs:
+                    await send.send(jobs)
+                    jobs = []
+                await self.shelf.wait_for(cost)
+            jobs.append(Job.of(entry, manifest.sources[entry.source], place[entry.source], index=number))
+            number += 1
+            if len(jobs) == _JOBS_AT_ONCE:
+                await send.send(jobs)
+                jobs = []
+        if jobs:
+            await send.send(jobs)
+
+    async def open(self, job: Job) -> Sink:
+        """Memory."""
+        return ChunkSink(self.threads) if len(job.parts) == 1 else BufferSink(job.pin.size or 0, self.threads)
+
+    async def finish(self, job: Job) -> None:
+        """Hand an object to the consumer."""
+        sink = job.sink
+        data = (
+            sink.data if isinstance(sink, BufferSink) else b"".join(sink.chunks if isinstance(sink, ChunkSink) else ())
+        )
+        self.meter.objects += 1
+        self.shelf.put(job.index, Item(job.entry.path, data), _cost_bytes(job.entry))
+        job.sink = None
+
+    async def fail(self, job: Job, error: Exception) -> None:
+        """Hand a failure to the consumer."""
+        self.meter.failed += 1
+        job.sink = None
+        self.shelf.put(job.index, Item(job.entry.path, error=error), _cost_bytes(job.entry))
+
+
+async def _entries(manifest: Manifest) -> AsyncIterator[Entry]:
+    async for batch in batches_of(manifest):
+        for start in range(0, batch.num_rows, _SLICE_ROWS):
+            for entry in entries_of(batch.slice(start, _SLICE_ROWS), manifest.sources):
+                yield entry
+
+
+def _cost_bytes(entry: Entry) -> int:
+    size = entry.pin.size
+    return _ITEM_BYTES + (_UNKNOWN_BYTES if size is None else size)
