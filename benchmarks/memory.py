@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from statistics import median
 from typing import Any, Final
 
@@ -40,7 +41,9 @@ def run(arguments: argparse.Namespace) -> Result:
     for layout in arguments.layouts.split(","):
         for case in arguments.cases.split(","):
             label = case if layout == "uuid" else f"{case}, {layout}"
-            rows += _sizes(label, Spec(layout=layout, versioned=case == "versions"), sorted(sizes), rounds)
+            rows += _sizes(
+                label, Spec(layout=layout, versioned=case == "versions", kinds=(case,)), sorted(sizes), rounds
+            )
 
     def draw(axes: Any) -> None:
         for case in dict.fromkeys(row["case"] for row in rows):
@@ -58,7 +61,7 @@ def run(arguments: argparse.Namespace) -> Result:
 def _sizes(label: str, spec: Spec, sizes: list[int], rounds: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for size in sizes:
-        sized = Spec(layout=spec.layout, versioned=spec.versioned, keys=size)
+        sized = replace(spec, keys=size)
         with running(sized) as store:
             runs = [ASYNCREF.run(store, versions=spec.versioned, most=size) for _ in range(rounds)]
         peak = median(usage.peak_rss_bytes for usage in runs) / 1e6

@@ -82,6 +82,8 @@ class Bucket:
             return Reply(wire.error(501, "NotImplemented", "This store knows no delimiter"), "other")
         if not (query.get("max-keys") or "0").isdigit():
             return Reply(wire.error(400, "InvalidArgument", "max-keys is no number"), "other")
+        if ("versions" if "versions" in query else "list") not in self.table.spec.kinds:
+            return Reply(wire.error(501, "NotImplemented", "This kind of listing was not rendered"), "other")
         if "versions" in query:
             return self._versions(query)
         if query.get("list-type") != "2":
@@ -143,6 +145,8 @@ class Bucket:
 
     def _object(self, method: str, key: bytes, query: Mapping[str, str], headers: Mapping[bytes, bytes]) -> Reply:
         kind = "head" if method == "HEAD" else "get"
+        if "versions" not in self.table.spec.kinds:
+            return Reply(wire.error(501, "NotImplemented", "Objects were not rendered"), kind)
         start, stop = self.table.versions_of(key)
         version = query.get("versionId", "").encode()
         try:

@@ -52,6 +52,7 @@ class Spec:
         multipart_share: Share of the ETags that end in `-PARTS`.
         object_bytes: Size of every object, whose ETag is then its true MD5; None: sizes spread as in real buckets.
         seed: Of everything random.
+        kinds: Listings to render; the others answer 501.
     """
 
     layout: str = "uuid"
@@ -64,6 +65,7 @@ class Spec:
     multipart_share: float = 0.0
     object_bytes: int | None = None
     seed: int = 0
+    kinds: tuple[str, ...] = KINDS
 
     @property
     def name(self) -> str:
@@ -242,23 +244,23 @@ def _chunks(spec: Spec) -> Iterator[tuple[pa.Array[Any], _Rows]]:
 def render(spec: Spec, folder: Path) -> None:
     """Write the bucket's files into an existing folder.
 
-    About 2 s for 1,000,000 keys and one version; memory is bounded by one chunk of keys.
+    3 to 4 s a 1,000,000 keys with one version each; memory is bounded by one chunk of keys.
     """
     forms: dict[str, Callable[[pa.Array[Any]], pa.Array[Any]]] = {"": _xml_form if spec.url_form else lambda keys: keys}
     if spec.url_form:
         forms[".url"] = _url_form
-    before = dict.fromkeys(KINDS, 0)
+    before = dict.fromkeys(spec.kinds, 0)
     with ExitStack() as stack:
         key_column = _Column(folder, "keys", stack)
-        columns = {kind + form: _Column(folder, kind + form, stack) for kind in KINDS for form in forms}
-        counts = {kind: stack.enter_context((folder / f"{kind}.row").open("wb")) for kind in KINDS}
-        for kind in KINDS:
+        columns = {kind + form: _Column(folder, kind + form, stack) for kind in spec.kinds for form in forms}
+        counts = {kind: stack.enter_context((folder / f"{kind}.row").open("wb")) for kind in spec.kinds}
+        for kind in spec.kinds:
             counts[kind].write(np.int64(0).tobytes())
         for keys, rows in _chunks(spec):
             key_column.append(keys)
             for form, shape in forms.items():
                 shaped = shape(keys)
-                for kind in KINDS:
+                for kind in spec.kinds:
                     entries, owner = _ENTRIES[kind](shaped, rows)
                     columns[kind + form].append(entries)
                     if not form:

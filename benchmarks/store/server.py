@@ -24,7 +24,7 @@ import uvloop
 
 from benchmarks.store import wire
 from benchmarks.store.bucket import Bucket, Reply
-from benchmarks.store.render import KINDS, Spec
+from benchmarks.store.render import Spec
 from benchmarks.store.table import Table
 
 _BURST_S: Final = 0.1
@@ -63,18 +63,18 @@ class _Counters:
     cpu_start_s: float = field(default_factory=time.process_time)
     first_s: float = 0.0
     last_s: float = 0.0
-    spans: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
+    spans: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
 
     def note(self, reply: Reply) -> None:
         self.requests[reply.kind] = self.requests.get(reply.kind, 0) + 1
         self.rows += reply.rows
         self.bytes_sent += sum(map(len, reply.pieces))
         if reply.rows:
-            self.spans[reply.kind].append((reply.first, reply.first + reply.rows))
+            self.spans.setdefault(reply.kind, []).append((reply.first, reply.first + reply.rows))
 
     def distinct(self, kind: str) -> int:
         """Rows sent at least once."""
-        if not self.spans[kind]:
+        if not self.spans.get(kind):
             return 0
         bounds = np.array(self.spans[kind], dtype=np.int64)
         steps = np.bincount(bounds[:, 0], minlength=self.tables[kind] + 1)
@@ -107,7 +107,7 @@ class Store:
 
     def reset(self) -> None:
         """Set every counter to zero."""
-        self.counters = _Counters({kind: self.bucket.table.rows(kind) for kind in KINDS})
+        self.counters = _Counters({kind: self.bucket.table.rows(kind) for kind in self.bucket.table.spec.kinds})
 
     def refuses(self) -> bool:
         """Take one token, which fill up at the throttled rate; True if there was none."""
@@ -132,7 +132,7 @@ class Store:
             self.bucket.page_rows, self.bucket.inclusive = self.settings.page_rows, self.settings.inclusive
         report = self.counters.report()
         if verb == b"stats":
-            report["rows_distinct"] = {kind: self.counters.distinct(kind) for kind in KINDS}
+            report["rows_distinct"] = {kind: self.counters.distinct(kind) for kind in self.counters.tables}
         return wire.response(200, [json.dumps(report).encode()], content_type=b"application/json")
 
 
@@ -197,7 +197,7 @@ class _Connection(asyncio.Protocol):
 async def _serve(store: Store, port: int, tls: ssl.SSLContext | None) -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Connection(store, loop), "127.0.0.1", port, ssl=tls, backlog=1024)
-    rows = {kind: store.bucket.table.rows(kind) for kind in KINDS}
+    rows = store.counters.tables
     print(json.dumps({"port": server.sockets[0].getsockname()[1], "rows": rows}), flush=True)
     gc.freeze()
     await loop.run_in_executor(None, sys.stdin.buffer.read)  # the parent's end closes it, however the parent ends

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
 
-from benchmarks.store.render import KINDS, Spec, ordinal_of
+from benchmarks.store.render import Spec, ordinal_of
 
 
 class _Mapped(Sequence[bytes]):
@@ -60,8 +60,8 @@ class Table:
         self.spec = spec
         self.keys = _Mapped(folder, "keys")
         forms = ("", ".url") if spec.url_form else ("",)
-        self._entries = {kind + form: _Mapped(folder, kind + form) for kind in KINDS for form in forms}
-        self._row_of_key = {kind: _map(folder / f"{kind}.row").cast("q") for kind in KINDS}
+        self._entries = {kind + form: _Mapped(folder, kind + form) for kind in spec.kinds for form in forms}
+        self._row_of_key = {kind: _map(folder / f"{kind}.row").cast("q") for kind in spec.kinds}
         self._spans: dict[bytes, tuple[int, int]] = {}
 
     def rows(self, kind: str) -> int:

@@ -181,3 +181,10 @@ def test_equal_specs_give_equal_bytes_and_the_cache_is_used(tmp_path: Any, monke
             found.append(versions(store))
         assert [folder.name for folder in tmp_path.iterdir()] == [spec.name]
     assert found[0] == found[1]
+
+
+def test_a_listing_that_was_not_rendered_is_refused_and_never_empty() -> None:
+    with running(Spec(keys=10, kinds=("list",))) as store:
+        assert len(listed(store)) == 10
+        with pytest.raises(ClientError, match="NotImplemented"):
+            versions(store)

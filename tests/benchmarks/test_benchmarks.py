@@ -1,0 +1,65 @@
+"""Each benchmark runs in seconds with `--quick`, prints its table and keeps its figures."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import main
+from benchmarks.measure import PeerFailedError, measure
+from benchmarks.peers import PEERS
+from benchmarks.store.process import running
+from benchmarks.store.render import Spec
+
+QUICK = {
+    "scan": ["--keys", "3000", "--peers", "asyncref,obstore,aiobotocore"],
+    "memory": ["--keys", "1000,3000"],
+    "small": ["--objects", "10", "--rounds", "1", "--latencies", "0"],
+    "parse": ["--layouts", "uuid,astral"],
+    "layouts": ["--layouts", "counter,astral", "--keys", "3000", "--latency-ms", "5"],
+    "throttle": ["--seconds", "1"],
+}
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_benchmark_writes_its_figures_with_commit_and_machine(name: str, tmp_path: Path) -> None:
+    assert main([name, "--quick", "--out", str(tmp_path), *QUICK[name]]) == 0
+    found = json.loads((tmp_path / f"{name}.json").read_text())
+    assert found["schema"] == "asyncref.benchmark/1"
+    assert found["question"].endswith("?")
+    assert found["machine"]["python"]
+    assert found["rows"]
+
+
+@pytest.mark.parametrize("peer", [peer for peer in PEERS if not peer.quiet], ids=lambda peer: peer.name)
+@pytest.mark.parametrize("versions", [False, True])
+def test_every_peer_lists_the_whole_bucket(peer, versions: bool) -> None:
+    if versions and not peer.versions:
+        pytest.skip(f"{peer.name} lists no versions")
+    with running(Spec(keys=2100, versioned=versions)) as store:
+        usage = peer.run(store, versions=versions, most=10**9)
+        kind = "versions" if versions else "list"
+        assert usage.output["objects"] == 2100
+        assert store.stats()["rows_distinct"] == {"list": 0, "versions": 0} | {kind: 2100}
+    assert usage.cpu_s > 0
+    assert usage.peak_rss_bytes > 10e6
+
+
+def test_the_cost_of_a_program_does_not_hold_the_cost_of_who_measures_it() -> None:
+    ballast = bytearray(300_000_000)
+    ballast[::4096] = b"x" * len(ballast[::4096])
+    usage = measure([sys.executable, "-S", "-c", "sum(range(5_000_000)); print('{}')"], environment=os.environ)
+    assert usage.peak_rss_bytes < 100e6
+    assert 0.01 < usage.cpu_s <= usage.wall_s * (os.cpu_count() or 1) + 0.1
+
+
+def test_a_program_that_fails_is_an_error_with_its_own_message() -> None:
+    with pytest.raises(PeerFailedError, match=r"status 3.*no such bucket"):
+        measure(
+            [sys.executable, "-c", "import sys; print('no such bucket', file=sys.stderr); sys.exit(3)"],
+            environment=os.environ,
+        )
