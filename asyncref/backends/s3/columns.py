@@ -20,7 +20,9 @@ from asyncref.model import PAGE_SCHEMA
 
 Span = tuple[Offsets, Offsets]
 
-_QUOTES: Final = ((b"&quot;", 44), (b'"', 34))  # how a quote stands in XML, and the length of a plain ETag then
+# How a quote stands in XML (AWS and Ceph; Go's encoder; none), and the length of a plain ETag then.
+_QUOTES: Final = ((b"&quot;", 44), (b"&#34;", 42), (b'"', 34))
+_PLAIN_ETAG: Final = '^"[0-9a-f]{32}"$'
 _TIME: Final = pa.timestamp("us", tz="UTC")
 _ISO_BYTES: Final = 24  # 2024-05-06T07:08:09.000Z
 _ENTITY: Final = re.compile(rb"&(#[0-9]+|#x[0-9A-Fa-f]+|amp|lt|gt|quot|apos);")
@@ -92,11 +94,14 @@ def etags(body: bytes, span: Span) -> tuple[pa.FixedSizeBinaryArray, pa.StringAr
             _plain(body, starts, ends, chosen, quote, plain, raw)
     if plain.all():
         return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), rows, [None, pa.py_buffer(raw)]), nulls(rows, "etag")
-    valid = pa.py_buffer(np.packbits(plain, bitorder="little").tobytes())
-    column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), rows, [valid, pa.py_buffer(raw)])
     rest = np.flatnonzero(~plain)
     others = texts(body, (starts[rest], ends[rest]))
+    for at in np.flatnonzero(pc.match_substring_regex(others, _PLAIN_ETAG).to_numpy(zero_copy_only=False)):
+        raw[rest[at]] = np.frombuffer(bytes.fromhex(others[int(at)].as_py()[1:-1]), np.uint8)
+        plain[rest[at]] = True
     others = pc.if_else(pc.equal(others, ""), pa.scalar(None, pa.string()), others)
+    valid = pa.py_buffer(np.packbits(plain, bitorder="little").tobytes())
+    column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), rows, [valid, pa.py_buffer(raw)])
     places = np.zeros(rows, np.int32)
     places[rest] = np.arange(len(rest), dtype=np.int32)
     return column, others.take(pa.array(places, mask=plain))

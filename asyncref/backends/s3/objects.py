@@ -13,6 +13,7 @@ from typing import Final
 from asyncref.backends.base import Body
 from asyncref.backends.s3.access import Access
 from asyncref.backends.s3.answers import Asked
+from asyncref.backends.s3.page import root_of
 from asyncref.errors import BrokenBodyError, NotFoundError, ProtocolError
 from asyncref.model import Answer, Pin, ReadRequest
 
@@ -71,7 +72,7 @@ async def versioning(access: Access) -> bool | None:
     """
     asked = Asked(uri=access.uri(), bucket=access.bucket, action="s3:GetBucketVersioning", bucket_call=True)
     reply = await access.fetch("GET", None, {"versioning": ""}, asked)
-    if b"VersioningConfiguration" not in reply.body:
+    if b"Versioning" not in root_of(reply.body):  # VersioningConfiguration; moto: GetBucketVersioningResponse
         return None
     found = re.search(rb"<Status>\s*(\w+)\s*</Status>", reply.body)
     return found is not None and found[1] in {b"Enabled", b"Suspended"}

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import unquote_plus
-from xml.etree import ElementTree
+from xml.etree import ElementTree  # noqa: ICN001  a name that says what it is
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -25,8 +25,10 @@ Keep = Literal["objects", "latest", "stored"]
 
 _ROOTS: Final = {"objects": b"ListBucketResult", "latest": b"ListVersionsResult", "stored": b"ListVersionsResult"}
 _ENTRIES: Final = {b"ListBucketResult": (b"Contents",), b"ListVersionsResult": (b"Version", b"DeleteMarker")}
-_NAMES: Final = b"IsTruncated|EncodingType|NextContinuationToken|NextKeyMarker|NextVersionIdMarker"
-_ENVELOPE: Final = re.compile(rb"<(%b)>([^<]*)</\1>" % _NAMES)
+_ENVELOPE: Final = frozenset(
+    {"IsTruncated", "EncodingType", "NextContinuationToken", "NextKeyMarker", "NextVersionIdMarker"}
+)
+_COLUMNS: Final = frozenset({"Key", "VersionId", "IsLatest", "LastModified", "ETag", "Size"})
 _ROOT: Final = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<([A-Za-z]+)[\s>]")
 
 
@@ -145,33 +147,41 @@ def _only(shape: Shape, rows: npt.NDArray[np.intp]) -> Shape:
 
 
 def _envelope(text: bytes) -> dict[str, str]:
-    found = _ENVELOPE.findall(text)
-    envelope = {name.decode(): columns.unescape(value).decode() for name, value in found}
+    """What stands around the entries, by a real XML parser: nothing may be left open or unopened there."""
+    found = [(_local(child), child.text or "") for child in _parsed(text) if _local(child) in _ENVELOPE]
+    envelope = dict(found)
     if len(envelope) != len(found) or envelope.get("IsTruncated") not in {"true", "false"}:
         raise OddPageError("no IsTruncated, or an element twice")
     encoding = envelope.get("EncodingType", "")
     if encoding not in {"", "url"}:
         raise OddPageError(f"keys encoded as {encoding!r}")
     if encoding and "NextKeyMarker" in envelope:
-        envelope["NextKeyMarker"] = unquote_plus(envelope["NextKeyMarker"], errors="strict")
+        try:
+            envelope["NextKeyMarker"] = unquote_plus(envelope["NextKeyMarker"], errors="strict")
+        except UnicodeDecodeError as error:
+            raise OddPageError("a marker that is no UTF-8") from error
     return envelope
+
+
+def _parsed(text: bytes) -> ElementTree.Element:
+    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+        raise OddPageError("a document type, which no listing has")
+    try:
+        return ElementTree.fromstring(text)  # noqa: S314  without a document type there are no entities to expand
+    except ElementTree.ParseError as error:
+        raise OddPageError(f"not XML: {error}") from error
 
 
 def _plain(body: bytes, root: bytes) -> bytes:
     """The same page, read by a real XML parser and written in the form that the column reader knows."""
-    if b"<!" in body and (b"<!DOCTYPE" in body or b"<!ENTITY" in body):
-        raise OddPageError("a document type, which no listing has")
-    try:
-        tree = ElementTree.fromstring(body)  # noqa: S314  without a document type there are no entities to expand
-    except ElementTree.ParseError as error:
-        raise OddPageError(f"not XML: {error}") from error
+    tree = _parsed(body)
     if _local(tree).encode() != root:
         raise OddPageError(f"the answer is a {_local(tree)}, not a {root.decode()}")
     parts: list[str] = []
     for child in tree:
         name = _local(child)
         if name.encode() in _ENTRIES[root]:
-            inner = "".join(_element(leaf) for leaf in child if not len(leaf))
+            inner = "".join(_element(leaf) for leaf in child if _local(leaf) in _COLUMNS)
             parts.append(f"<{name}>{inner}</{name}>")
         elif not len(child):
             parts.append(_element(child))

@@ -261,7 +261,9 @@ def _settle(
         mine = getattr(config, name, None)
         return mine if mine is not None else session.get_config_variable(name)
 
-    endpoint = chosen.get("endpoint_url") or _configured_endpoint(session, ignore=bool(variable("ignore_configured_endpoint_urls")))
+    endpoint = chosen.get("endpoint_url") or _configured_endpoint(
+        session, ignore=bool(variable("ignore_configured_endpoint_urls"))
+    )
     if endpoint and not (urlsplit(endpoint).scheme in {"http", "https"} and urlsplit(endpoint).hostname):
         raise OptionError(f"endpoint_url {endpoint!r} is no URL", hint="write https://host or http://host:port")
     s3 = {**(session.get_config_variable("s3") or {}), **(config.s3 or {})}
@@ -273,7 +275,10 @@ def _settle(
     return S3Settings(
         session=session,
         endpoint_url=endpoint,
-        region=chosen.get("region") or config.region_name or os.environ.get("AWS_REGION") or session.get_config_variable("region"),
+        region=chosen.get("region")
+        or config.region_name
+        or os.environ.get("AWS_REGION")
+        or session.get_config_variable("region"),
         addressing=addressing,
         anon=anon,
         requester_pays=bool(chosen.get("requester_pays")),

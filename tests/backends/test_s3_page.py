@@ -1,0 +1,186 @@
+"""The column parser gives what an independent XML parser gives, or raises."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from urllib.parse import quote_plus, unquote_plus
+from xml.dom import minidom
+from xml.sax.saxutils import escape
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asyncref.backends.s3 import page
+from asyncref.backends.s3.shape import OddPageError
+
+# What XML can hold, without the characters that an XML parser itself rewrites.
+_CHARACTERS = st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff\x85\u2028")
+_KEY = st.text(_CHARACTERS, min_size=1, max_size=12) | st.sampled_from(["a+b c", "100%25", "a&amp;b<>", "é/😀", "x/"])
+_HEX = st.text("0123456789abcdef", min_size=32, max_size=32)
+_ETAG = _HEX.map(lambda text: f'"{text}"') | st.sampled_from(
+    ['"d41d8cd98f00b204e9800998ecf8427e-12"', '"D41D8CD98F00B204E9800998ECF8427E"', "plain", '"q"', 'W/"weak"']
+)
+_TIME = st.datetimes(datetime(1990, 1, 1), datetime(2060, 1, 1)).map(lambda t: t.strftime("%Y-%m-%dT%H:%M:%S.000Z"))
+
+
+@st.composite
+def entries(draw, *, versions):
+    kind = draw(st.sampled_from(["Version", "Version", "DeleteMarker"])) if versions else "Contents"
+    entry = [("Key", draw(_KEY))]
+    if versions:
+        entry += [("VersionId", draw(st.text("abc.XYZ_019", min_size=1, max_size=32) | st.just("null")))]
+        entry += [("IsLatest", draw(st.sampled_from(["true", "false"])))]
+    entry.append(("LastModified", draw(_TIME)))
+    if kind != "DeleteMarker":
+        entry.append(("ETag", draw(_ETAG)))
+        if draw(st.booleans()):
+            entry += [("ChecksumAlgorithm", "CRC32"), ("ChecksumType", "FULL_OBJECT")]
+        entry.append(("Size", str(draw(st.integers(0, 2**62)))))
+        if draw(st.booleans()):
+            entry.append(("StorageClass", draw(st.sampled_from(["STANDARD", "GLACIER"]))))
+    if draw(st.booleans()):
+        entry.append(("Owner", draw(st.sampled_from(["<ID>abc</ID>", "<ID>d</ID><DisplayName>x</DisplayName>", ""]))))
+    return kind, entry
+
+
+@st.composite
+def pages(draw, *, versions):
+    """Bytes of a page, in one of the forms that servers send."""
+    root = "ListVersionsResult" if versions else "ListBucketResult"
+    url = draw(st.booleans())
+    entity = draw(st.sampled_from(["&quot;", '"', "&#34;"]))
+    space = draw(st.sampled_from(["", "\n  "]))
+    rows = []
+    for kind, entry in draw(st.lists(entries(versions=versions), max_size=8)):
+        fields = []
+        for name, value in entry:
+            text = value if name == "Owner" else escape(quote_plus(value) if url and name == "Key" else value)
+            fields.append(f"{space}<{name}>{text.replace(chr(34), entity)}</{name}>")
+        rows.append(f"{space}<{kind}>{''.join(fields)}{space}</{kind}>")
+    envelope = ["<IsTruncated>false</IsTruncated>", "<EncodingType>url</EncodingType>" if url else "", "<Name>b</Name>"]
+    draw(st.randoms()).shuffle(envelope)
+    cut = draw(st.integers(0, 3))
+    body = "".join([*envelope[:cut], *rows, *envelope[cut:]])
+    namespace = draw(st.sampled_from(["", ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"']))
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<{root}{namespace}>{body}{space}</{root}>'.encode()
+
+
+def independently(body, keep):
+    """The rows by a DOM parser, as plain values."""
+    document = minidom.parseString(body).documentElement
+
+    def text(node):
+        return "".join(child.data for child in node.childNodes if child.nodeType == child.TEXT_NODE)
+
+    url = any(text(node) == "url" for node in document.getElementsByTagName("EncodingType"))
+    rows, keys = [], []
+    for node in document.childNodes:
+        if node.nodeName not in {"Contents", "Version", "DeleteMarker"}:
+            continue
+        row = {child.nodeName: text(child) for child in node.childNodes if child.nodeType == child.ELEMENT_NODE}
+        key = unquote_plus(row["Key"], errors="strict") if url else row["Key"]
+        keys.append(key)
+        if node.nodeName == "DeleteMarker" or (keep == "latest" and row["IsLatest"] != "true"):
+            continue
+        moment = datetime.fromisoformat(row["LastModified"])
+        rows.append((key, int(row["Size"]), row["ETag"], row.get("VersionId"), moment))
+    return keys, rows
+
+
+def by_column(body, keep):
+    got = page.read(body, keep)
+    rows = []
+    for row in got.batch.to_pylist():
+        etag = f'"{row["etag16"].hex()}"' if row["etag16"] is not None else row["etag"]
+        assert (row["etag16"] is None) == (re.fullmatch(r'"[0-9a-f]{32}"', etag) is None)
+        rows.append((row["key"], row["size"], etag, row["version"], row["modified"]))
+    got.batch.validate(full=True)
+    return got.keys.to_pylist(), rows
+
+
+@settings(max_examples=300, deadline=None)
+@given(pages(versions=False))
+def test_an_object_page_reads_as_an_xml_parser_reads_it(body):
+    assert by_column(body, "objects") == independently(body, "objects")
+
+
+@settings(max_examples=300, deadline=None)
+@given(pages(versions=True), st.sampled_from(["latest", "stored"]))
+def test_a_version_page_reads_as_an_xml_parser_reads_it(body, keep):
+    assert by_column(body, keep) == independently(body, keep)
+
+
+@settings(max_examples=200, deadline=None)
+@given(pages(versions=True) | pages(versions=False), st.data())
+def test_a_cut_page_is_an_error(body, data):
+    cut = body[: data.draw(st.integers(0, len(body) - 1))]
+    keep = "latest" if b"<ListVersionsResult" in body else "objects"
+    with pytest.raises(OddPageError):
+        page.read(cut, keep)
+
+
+@settings(max_examples=200, deadline=None)
+@given(pages(versions=True), st.data())
+def test_a_page_with_a_piece_cut_out_is_an_error_or_reads_as_xml(body, data):
+    start = data.draw(st.integers(0, len(body) - 1))
+    garbled = body[:start] + body[start + data.draw(st.integers(1, 40)) :]
+    try:
+        got = by_column(garbled, "stored")
+    except OddPageError:
+        return
+    assert got == independently(garbled, "stored")
+
+
+def one(entry, *, root="ListBucketResult", envelope="<IsTruncated>false</IsTruncated>"):
+    return f"<{root}>{envelope}{entry}</{root}>".encode()
+
+
+GOOD = (
+    "<Contents><Key>k</Key><LastModified>2024-01-02T03:04:05.000Z</LastModified><ETag>&quot;e&quot;</ETag>"
+    "<Size>1</Size></Contents>"
+)
+
+
+@pytest.mark.parametrize(
+    ("entry", "envelope"),
+    [
+        (GOOD, ""),
+        (GOOD, "<IsTruncated>maybe</IsTruncated>"),
+        (GOOD, "<IsTruncated>false</IsTruncated><EncodingType>base64</EncodingType>"),
+        (GOOD.replace("<Size>1</Size>", ""), "<IsTruncated>false</IsTruncated>"),
+        (GOOD.replace("<Key>k</Key>", ""), "<IsTruncated>false</IsTruncated>"),
+        (GOOD.replace("<Key>k</Key>", "<Key>k</Key><Key>l</Key>"), "<IsTruncated>false</IsTruncated>"),
+        (GOOD.replace("<Size>1", "<Size>-1"), "<IsTruncated>false</IsTruncated>"),
+        (GOOD.replace("<Size>1", "<Size>one"), "<IsTruncated>false</IsTruncated>"),
+        (GOOD.replace("2024-01", "2024-13"), "<IsTruncated>false</IsTruncated>"),
+        (GOOD.replace("<Key>k", "<Key>k&nbsp;"), "<IsTruncated>false</IsTruncated>"),
+        (GOOD.replace("<Key>k", "<Key>k%4"), "<IsTruncated>false</IsTruncated><EncodingType>url</EncodingType>"),
+        (GOOD.replace("<Key>k", "<Key>k%ff"), "<IsTruncated>false</IsTruncated><EncodingType>url</EncodingType>"),
+        (GOOD + GOOD.replace("</Contents>", ""), "<IsTruncated>false</IsTruncated>"),
+        (GOOD + GOOD.replace("<Contents>", ""), "<IsTruncated>false</IsTruncated>"),
+        ("<Contents>" + GOOD + "</Contents>", "<IsTruncated>false</IsTruncated>"),
+    ],
+)
+def test_a_page_that_contradicts_itself_is_an_error(entry, envelope):
+    page.read(one(GOOD), "objects")
+    with pytest.raises(OddPageError):
+        page.read(one(entry, envelope=envelope), "objects")
+
+
+def test_a_document_type_is_refused():
+    body = b'<!DOCTYPE x [<!ENTITY e "k">]>' + one(GOOD.replace("<Key>k", "<Key>&e;"))
+    with pytest.raises(OddPageError, match="document type"):
+        page.read(body, "objects")
+
+
+def test_namespaced_commented_and_cdata_pages_are_read_by_the_xml_parser():
+    entry = GOOD.replace("<Key>k</Key>", "<Key><![CDATA[a<b]]></Key><!-- no -->")
+    body = one(entry).replace(b"<ListBucketResult>", b'<ListBucketResult xmlns="urn:x">')
+    assert by_column(body, "objects")[0] == ["a<b"]
+
+
+def test_thousands_of_shapes_are_read_by_the_xml_parser():
+    rows = [GOOD.replace("<Size>", f"<Extra{n}>x</Extra{n}><Size>").replace("<Key>k", f"<Key>k{n}") for n in range(100)]
+    assert by_column(one("".join(rows)), "objects")[0] == [f"k{n}" for n in range(100)]
