@@ -106,6 +106,7 @@ class Registry(Runs):
             PartialScanError: The scan was stopped short.
             InvalidNameError: A name with characters that it may not have.
             UsageError: The artifact has another type, or the metadata are no JSON values.
+            ManifestError: The manifest cannot be stored beside the registry.
         """
         owner, where = place(entity, project)
         names.check(name, "artifact")
@@ -126,7 +127,7 @@ class Registry(Runs):
             "run_id": run_id,
             "partial": partial,
         }
-        self._store_manifest(manifest)
+        self._store.put(manifest)
         with self._database.write() as connection:
             project_id = stored.project_id(self._database, connection, owner, where)
             collection = stored.hold_collection(self._database, connection, project_id, name, type)
@@ -231,7 +232,7 @@ class Registry(Runs):
         """
         try:
             return [self._store.get(identity) for identity in version.identities]
-        except FileNotFoundError as error:
+        except KeyError as error:
             raise RegistryUnavailableError(
                 f"the manifest of {version.label} is not beside the registry",
                 uri=self.url,
@@ -268,13 +269,3 @@ class Registry(Runs):
     def upgrade(self) -> tuple[int, int]:
         """Bring the schema to this asyncref's version; returns the versions before and after."""
         return self._database.upgrade()
-
-    def _store_manifest(self, manifest: Manifest) -> None:
-        try:
-            self._store.put(manifest)
-        except OSError as error:
-            raise RegistryUnavailableError(
-                f"the manifest cannot be stored: {error.strerror or error}",
-                uri=str(error.filename or self.url),
-                hint="ASYNCREF_MANIFESTS or ASYNCREF_HOME names another place",
-            ) from error
