@@ -9,7 +9,7 @@ from typing import Protocol
 
 import anyio
 
-from asyncref.engine.fetch.plan import Attempt, Part, first, parts_of
+from asyncref.engine.fetch.plan import Attempt, Part, Parts, first, parts_of
 from asyncref.engine.fetch.sources import Place
 from asyncref.model import Entry, Pin, Source
 
@@ -65,7 +65,7 @@ class Job:
     key: str
     pin: Pin
     attempt: Attempt
-    parts: list[Part]
+    parts: Parts
     local: str = ""
     index: int = 0
     sink: Sink | None = None

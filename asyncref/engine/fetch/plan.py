@@ -7,7 +7,6 @@ they do not know, so no answer is used before `check` has compared it with the p
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -30,7 +29,26 @@ class Part:
     stop: int | None
 
 
-def parts_of(size_bytes: int | None, *, part_bytes: int = PART_BYTES) -> list[Part]:
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of one object, in order; made one by one, since there may be hundreds of thousands."""
+
+    size_bytes: int | None
+    step_bytes: int
+
+    def __len__(self) -> int:
+        return -(-self.size_bytes // self.step_bytes) if self.size_bytes else 1
+
+    def __getitem__(self, index: int) -> Part:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        if self.size_bytes is None:
+            return Part(0, None)
+        start = index * self.step_bytes
+        return Part(start, min(start + self.step_bytes, self.size_bytes))
+
+
+def parts_of(size_bytes: int | None, *, part_bytes: int = PART_BYTES) -> Parts:
     """Cut one object: no gap, no overlap, at least one part.
 
     Args:
@@ -39,10 +57,9 @@ def parts_of(size_bytes: int | None, *, part_bytes: int = PART_BYTES) -> list[Pa
             one block of 4 KiB for the last.
     """
     if size_bytes is None or size_bytes <= part_bytes:
-        return [Part(0, size_bytes)]
-    even = math.ceil(size_bytes / math.ceil(size_bytes / part_bytes))
-    step = min(part_bytes, math.ceil(even / _BLOCK_BYTES) * _BLOCK_BYTES)
-    return [Part(start, min(start + step, size_bytes)) for start in range(0, size_bytes, step)]
+        return Parts(size_bytes, part_bytes)
+    even = -(-size_bytes // -(-size_bytes // part_bytes))
+    return Parts(size_bytes, min(part_bytes, -(-even // _BLOCK_BYTES) * _BLOCK_BYTES))
 
 
 class Step(Enum):

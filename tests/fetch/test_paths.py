@@ -1,0 +1,137 @@
+"""Which file an entry becomes: what is refused, and that the escape can be read back."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asyncref.engine.fetch.ground import Ground
+from asyncref.engine.fetch.paths import PathPlan, decode, encode
+
+# Text made of what is special to some rule, so that rules meet each other.
+PIECES = st.sampled_from(
+    ["a", "A", "b", "é", "É", "\U0001f600", ".", "..", "/", "//", "%", "%2F", "%~", "%+/", "\0", " ", "long" * 20, ".asyncref-"]
+)
+PATHS = st.lists(PIECES, min_size=1, max_size=8).map("".join)
+NAME_MAX = 40
+
+
+def reasons(*paths: str, **options: bool) -> dict[str, str]:
+    plan = PathPlan(**options)  # type: ignore[arg-type]
+    plan.add(sorted(paths))
+    return {conflict.path: conflict.reason for conflict in plan.finish()}
+
+
+@settings(deadline=None)
+@given(PATHS, st.booleans(), st.booleans())
+def test_every_escape_can_be_read_back(path: str, beside: bool, cased: bool) -> None:
+    assert decode(encode(path, beside=beside, cased=cased, name_max=NAME_MAX)) == path
+
+
+@settings(deadline=None)
+@given(st.text(), st.booleans())
+def test_any_text_can_be_escaped_and_read_back(path: str, cased: bool) -> None:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return
+    assert decode(encode(path, cased=cased)) == path
+
+
+def fold(name: str) -> str:
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
+
+
+@settings(deadline=None)
+@given(st.sets(PATHS, min_size=1, max_size=12), st.booleans())
+def test_escaped_names_can_lie_side_by_side_in_any_folder(paths: set[str], insensitive: bool) -> None:
+    plan = PathPlan(escape=True, insensitive=insensitive, name_max=NAME_MAX)
+    plan.add(sorted(paths))
+    assert plan.finish() == []
+    names = [plan.local(path) for path in paths]
+    seen = [fold(name) for name in names] if insensitive else names
+    assert len(set(seen)) == len(seen)
+    folders = {name[:at] for name in seen for at, char in enumerate(name) if char == "/"}
+    assert not folders & set(seen)
+    for name in names:
+        for segment in name.split("/"):
+            assert segment not in ("", ".", "..")
+            assert len(segment.encode()) <= NAME_MAX
+            assert "\0" not in segment
+            assert not segment.casefold().startswith(".asyncref-")
+
+
+@settings(deadline=None)
+@given(st.lists(st.text("ab.-_/ é", min_size=1), min_size=1, max_size=10, unique=True))
+def test_what_passes_unescaped_is_a_plain_relative_path_that_no_other_is_a_folder_of(paths: list[str]) -> None:
+    refused = reasons(*paths)
+    passed = [path for path in paths if path not in refused]
+    for path in passed:
+        assert str(Path(path)) == path
+        assert ".." not in path.split("/")
+        assert not any(other.startswith(f"{path}/") for other in passed)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("a/../b", "segment '.' or '..'"),
+        ("../b", "segment '.' or '..'"),
+        ("./b", "segment '.' or '..'"),
+        ("..", "segment '.' or '..'"),
+        ("/etc/passwd", "starts with a slash"),
+        ("a\0b", "NUL"),
+        ("a//b", "empty segment"),
+        ("x/", "ends with a slash"),
+        ("d/" + "é" * 128, "longer than 255 bytes"),
+        ("a/.asyncref-1.part", "temporaries"),
+        ("/".join(["d" * 200] * 21), "longer than 4000 bytes"),
+    ],
+)
+def test_a_name_that_no_file_system_holds_is_refused_with_its_reason(path: str, reason: str) -> None:
+    assert reason in reasons(path)[path]
+
+
+def test_plain_names_pass_and_stay_as_they_are() -> None:
+    paths = ["a b", "a+b", "100%", "100%25", "a#b", "a?b", "é", "\U0001f600", ".hidden", "..a", "a...", "mnist2/x", "-x"]
+    plan = PathPlan()
+    plan.add(sorted(paths))
+    assert plan.finish() == []
+    assert [plan.local(path) for path in paths] == paths
+
+
+def test_a_file_beside_a_folder_of_its_name_is_found_past_names_that_sort_between_them() -> None:
+    paths = ["mnist", "mnist-old/1", "mnist.txt", "mnist/1", "mnist/2", "mnist2/1"]
+    assert reasons(*paths) == {"mnist": "a file and a folder of one name"}
+    plan = PathPlan(escape=True)
+    plan.add(paths)
+    plan.finish()
+    assert [plan.local(path) for path in paths] == ["mnist%~", *paths[1:]]
+
+
+def test_names_that_differ_only_in_case_clash_where_case_is_not_told() -> None:
+    assert reasons("README", "readme", "x") == {}
+    assert set(reasons("README", "readme", "x", insensitive=True)) == {"README", "readme"}
+    assert set(reasons("A", "a/b", insensitive=True)) == {"A"}
+
+
+def test_the_escape_is_the_documented_one() -> None:
+    assert encode("a//b") == "a/%2Fb"
+    assert encode("/abs/x/") == "%2Fabs/x%2F"
+    assert encode("a/../b") == "a/%2E%2E/b"
+    assert encode("100%") == "100%25"
+    assert encode("a\0b") == "a%00b"
+
+
+def test_this_file_system_is_probed_without_writing(tmp_path: Path) -> None:
+    folder = tmp_path / "Folder"
+    folder.mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    tells = Ground(folder / "not" / "yet").tells_case()
+    assert sorted(tmp_path.rglob("*")) == before
+    (tmp_path / "probe").write_text("")
+    assert tells is not (tmp_path / "PROBE").exists()
