@@ -9,12 +9,16 @@ import typer
 
 from asyncref import verbs
 from asyncref.checks.doctor import doctor as examine
+from asyncref.checks.status import StatusReport
+from asyncref.checks.status import status as status_of
 from asyncref.cli.exits import DIFFERENT, ERROR
 from asyncref.cli.naming import Source, qualified
 from asyncref.cli.options import Bounds, Output, Place, Selection, Storage, grouped, reach
 from asyncref.cli.output import emit_json, emit_lines
 from asyncref.cli.reading import change_line
 from asyncref.cli.running import run
+from asyncref.engine.flow import ProgressHook
+from asyncref.globs import Filter
 
 app = typer.Typer()
 
@@ -38,8 +42,14 @@ def status(
     `+` came since, `-` is gone, `~` has other bytes now, `=` has the same bytes under a newer version id. Globs
     with which the version was scanned have to be given again.
     """
-    wanted = {**reach(storage, bounds, place), **selection.globs()}
-    report = run(output, lambda hook: verbs.status(qualified(source, place), progress=hook, **wanted))
+    wanted, chosen = reach(storage, bounds, place), Filter.of(**selection.globs())
+
+    async def compare(hook: ProgressHook) -> StatusReport:
+        manifest = await verbs.load(qualified(source, place), progress=hook, **wanted)
+        reached = reach(storage, bounds)
+        return await status_of(manifest, progress=hook, filter=chosen, **reached)
+
+    report = run(output, compare)
     if output.as_json:
         emit_json("asyncref.status/1", report.to_json())
     else:
