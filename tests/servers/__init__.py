@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ class S3Server:
     key: str
     secret: str
     region: str
+    checks_signatures: bool = False
 
     @property
     def storage_options(self) -> dict[str, Any]:
@@ -87,3 +89,13 @@ def need(binaries: tuple[str, ...], *, install: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(sentence)
     pytest.skip(sentence)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a server that this session started."""
+    process.terminate()
+    try:
+        process.wait(3)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(10)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import S3Server, accepts, free_ports, wait_until
+from tests.servers import S3Server, accepts, end, free_ports, wait_until
 
 _RUN = "import sys; from moto.server import main; main(sys.argv[1:])"
 
@@ -35,5 +35,4 @@ def moto_server(folder: Path) -> Iterator[S3Server]:
         wait_until(lambda: accepts(port), what="moto")
         yield S3Server(endpoint, "testaccess", "testsecret", "us-east-1")
     finally:
-        process.terminate()
-        process.wait(10)
+        end(process)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.servers import S3Server, accepts, free_ports, need, wait_until
+from tests.servers import S3Server, accepts, end, free_ports, need, wait_until
 
 _BINARIES = ("ceph", "ceph-mon", "ceph-osd", "ceph-authtool", "monmaptool", "radosgw", "radosgw-admin")
 _INSTALL = "apt-get install --no-install-recommends radosgw ceph-mon ceph-osd"
@@ -69,7 +69,7 @@ def radosgw_server(folder: Path) -> Iterator[S3Server]:
     conf.write_text(_CONF.format(fsid=uuid.uuid4(), d=folder, port=port, v1=v1, v2=v2))
     for name in ("mon", "osd"):
         (folder / name).mkdir()
-    server = S3Server(f"http://127.0.0.1:{port}", "testaccess", "testsecret", "us-east-1")
+    server = S3Server(f"http://127.0.0.1:{port}", "testaccess", "testsecret", "us-east-1", checks_signatures=True)
     with ExitStack() as daemons:
 
         def run(*command: str) -> str:
@@ -80,7 +80,7 @@ def radosgw_server(folder: Path) -> Iterator[S3Server]:
         def start(*command: str) -> None:
             log = daemons.enter_context((folder / f"{command[0]}.out").open("wb"))
             daemon = subprocess.Popen([*command, "-f", "-c", str(conf)], stdout=log, stderr=log)
-            daemons.callback(_end, daemon)
+            daemons.callback(end, daemon)
 
         _write_keys(folder, v1=v1, v2=v2)
         run("ceph-mon", "--mkfs", "-i", "a", "--monmap", f"{folder}/monmap", "--keyring", f"{folder}/keyring")
@@ -110,12 +110,3 @@ def _write_keys(folder: Path, *, v1: int, v2: int) -> None:
     fsid = (folder / "ceph.conf").read_text().split("fsid = ")[1].split()[0]
     command = ["monmaptool", "--create", "--fsid", fsid, "--addv", "a", address, map_file]
     subprocess.run(command, check=True, capture_output=True)
-
-
-def _end(daemon: subprocess.Popen[bytes]) -> None:
-    daemon.terminate()
-    try:
-        daemon.wait(3)
-    except subprocess.TimeoutExpired:
-        daemon.kill()
-        daemon.wait(10)

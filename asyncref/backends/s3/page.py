@@ -16,6 +16,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from asyncref.backends.s3 import columns
 from asyncref.backends.s3.shape import OddPageError, Shape, find
@@ -37,7 +38,8 @@ class Rows:
     """One page.
 
     Attributes:
-        keys: The keys of all raw rows in the server's order, delete markers and older versions included.
+        keys: The keys of all raw rows in the server's order, delete markers and older versions included; of a
+            version listing in key order if the server sends the two kinds one after the other (moto does).
         latest: For every raw row of a version listing whether the server called it the latest.
         batch: The rows kept, of `PAGE_SCHEMA`.
         envelope: The page's own elements that matter: `IsTruncated`, markers, `EncodingType`.
@@ -95,7 +97,8 @@ def _read(body: bytes, keep: Keep, root: bytes) -> Rows:
     if keep == "objects":
         return Rows(keys, None, _batch(body, shape, keys, versions=False), envelope)
     latest = columns.flags(body, _span(shape, b"IsLatest"))
-    kept = shape.kinds == 0
+    kinds = shape.kinds
+    kept = kinds == 0
     if keep == "latest":
         kept &= latest
     if not kept.all():
@@ -103,7 +106,11 @@ def _read(body: bytes, keep: Keep, root: bytes) -> Rows:
         stored = keys.take(pa.array(np.flatnonzero(kept)))
     else:
         stored = keys
-    return Rows(keys, latest, _batch(body, shape, stored, versions=True), envelope)
+    batch = _batch(body, shape, stored, versions=True)
+    if 0 < np.count_nonzero(kinds) < len(kinds) and np.count_nonzero(np.diff(kinds)) == 1:
+        order = pc.sort_indices(keys)
+        keys, latest = keys.take(order), latest[order.to_numpy()]
+    return Rows(keys, latest, batch, envelope)
 
 
 _EMPTY: Final = pa.RecordBatch.from_pylist([], schema=PAGE_SCHEMA)

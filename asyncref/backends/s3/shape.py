@@ -66,6 +66,8 @@ def find(body: bytes, names: tuple[bytes, ...]) -> Shape:
         return Shape(0, np.empty(0, np.int8), {}, body)
     first = min(openings)
     end = max(body.rfind(b"</%b>" % name) + len(name) + 3 for name in names)
+    if end <= first:
+        raise OddPageError("an entry that does not end")
     tags = np.flatnonzero(np.frombuffer(body, np.uint8)[first:end] == _LT)
     tags += first
     shape = _uniform(body, tags, names, end) or _mixed(body, tags, names, end)
