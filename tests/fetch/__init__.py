@@ -36,3 +36,8 @@ def tree(root: Path) -> dict[str, bytes]:
 def noise(length: int, seed: str = "") -> bytes:
     """Bytes that differ everywhere, the same for the same arguments."""
     return hashlib.shake_128(f"{seed}/{length}".encode()).digest(length)
+
+
+def listed(root: Path) -> list[str]:
+    """Everything below a folder, folders included."""
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*"))

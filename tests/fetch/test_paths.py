@@ -14,7 +14,26 @@ from asyncref.engine.fetch.paths import PathPlan, decode, encode
 
 # Text made of what is special to some rule, so that rules meet each other.
 PIECES = st.sampled_from(
-    ["a", "A", "b", "é", "É", "\U0001f600", ".", "..", "/", "//", "%", "%2F", "%~", "%+/", "\0", " ", "long" * 20, ".asyncref-"]
+    [
+        "a",
+        "A",
+        "b",
+        "é",
+        "É",
+        "\U0001f600",
+        ".",
+        "..",
+        "/",
+        "//",
+        "%",
+        "%2F",
+        "%~",
+        "%+/",
+        "\0",
+        " ",
+        "long" * 20,
+        ".asyncref-",
+    ]
 )
 PATHS = st.lists(PIECES, min_size=1, max_size=8).map("".join)
 NAME_MAX = 40
@@ -97,7 +116,21 @@ def test_a_name_that_no_file_system_holds_is_refused_with_its_reason(path: str, 
 
 
 def test_plain_names_pass_and_stay_as_they_are() -> None:
-    paths = ["a b", "a+b", "100%", "100%25", "a#b", "a?b", "é", "\U0001f600", ".hidden", "..a", "a...", "mnist2/x", "-x"]
+    paths = [
+        "a b",
+        "a+b",
+        "100%",
+        "100%25",
+        "a#b",
+        "a?b",
+        "é",
+        "\U0001f600",
+        ".hidden",
+        "..a",
+        "a...",
+        "mnist2/x",
+        "-x",
+    ]
     plan = PathPlan()
     plan.add(sorted(paths))
     assert plan.finish() == []

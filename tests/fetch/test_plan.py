@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,7 +43,7 @@ def test_parts_cover_an_object_once_and_are_neither_small_nor_large(size_bytes: 
     parts = list(parts_of(size_bytes))
     assert parts[0].start == 0
     assert parts[-1].stop == size_bytes
-    assert all(one.stop == following.start for one, following in zip(parts, parts[1:], strict=False))
+    assert all(one.stop == following.start for one, following in pairwise(parts))
     lengths = [part.stop - part.start for part in parts if part.stop is not None]
     assert max(lengths) <= PART_BYTES
     if len(parts) > 1:

@@ -78,37 +78,24 @@ async def fetch_into(manifest: Manifest, root: Path, options: FetchOptions) -> F
         include, exclude = options.filter.include, options.filter.exclude
         select = partial(manifest.select, prefix=options.path_prefix, include=include, exclude=exclude)
         manifest = await threads.run(select)
-    root = await threads.run(root.absolute)
-    if not options.whole or await threads.run(root.exists):
-        return await _fetch(manifest, root, options, threads)
-    building = await threads.run(partial(Building, root, _mark(manifest, options)))
-    try:
-        report = await _fetch(manifest, building.folder, options, threads)
-        await threads.run(building.commit)
-    finally:
-        building.close()
-    return replace(report, root=root)
-
-
-async def _fetch(manifest: Manifest, root: Path, options: FetchOptions, threads: Threads) -> FetchReport:
     meter = Meter(verb="fetch")
     if options.progress:
         options.progress(meter)
-    target = Target(root)
+    root = await threads.run(root.absolute)
     names = await survey(manifest, root, escape=options.escape)
     meter.objects_total, meter.bytes_total = names.objects, names.bytes
     async with Places(options.storage_options, options.limits, meter) as places:
-        run = _Run(manifest, options, target, names, places, meter, threads)
+        run = _Run(manifest, options, names, places, meter, threads)
+        run.open_places()
+        if not options.whole or await threads.run(root.exists):
+            return await run.into(root)
+        building = await threads.run(partial(Building, root, _mark(manifest, options)))
         try:
-            await threads.run(target.make)
-            await run.run()
-            if options.fsync == "end":
-                await threads.run(target.flush)
-        except OSError as error:
-            raise unwritable(error, target.root) or error from error
+            report = await run.into(building.folder)
+            await threads.run(building.commit)
         finally:
-            run.discard_all()
-        return run.report(root)
+            building.close()
+        return replace(report, root=root)
 
 
 def _mark(manifest: Manifest, options: FetchOptions) -> str:
@@ -123,11 +110,11 @@ class _Run:
 
     manifest: Manifest
     options: FetchOptions
-    target: Target
     names: Names
     places: Places
     meter: Meter
     threads: Threads
+    target: Target = field(init=False)
     failures: list[Failure] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     objects: int = 0
@@ -137,25 +124,40 @@ class _Run:
     _transfer: Transfer | None = None
     _place: list[Place] = field(default_factory=list)
 
-    async def run(self) -> None:
-        """Fetch everything.
+    def open_places(self) -> None:
+        """Open every source, so that a wrong option is known before anything is written."""
+        if self.names.objects:
+            self._place = self.places.all_of(self.manifest.sources)
+
+    async def into(self, root: Path) -> FetchReport:
+        """Fetch everything into a folder.
 
         Raises:
-            FetchError: Entries failed; names all of them.
+            FetchError: Entries failed; names all of them. Or nothing can be written any more.
         """
-        if not self.names.objects:
-            return
-        self._place = self.places.all_of(self.manifest.sources)
-        limits, workers = self.options.limits, self.places.most
-        window_bytes = max(INLINE_BYTES, min(2**20, limits.memory_bytes // (2 * workers)))
-        self.small_bytes = window_bytes
-        reader = Reader(self.places, limits, self.meter, window_bytes, self.options.older)
-        self._transfer = Transfer(reader, self, self.meter, workers, self.options.checksum)
-        await self._transfer.run(self._produce)
+        self.target = Target(root)
+        try:
+            await self.threads.run(self.target.make)
+            if self.names.objects:
+                await self._run()
+            if self.options.fsync == "end":
+                await self.threads.run(self.target.flush)
+        except OSError as error:
+            raise unwritable(error, self.target.root) or error from error
+        finally:
+            self._discard_all()
         if self.failures:
             raise self._failed()
+        return self._report(root)
 
-    def report(self, root: Path) -> FetchReport:
+    async def _run(self) -> None:
+        limits, workers = self.options.limits, self.places.most
+        self.small_bytes = max(INLINE_BYTES, min(2**20, limits.memory_bytes // (2 * workers)))
+        reader = Reader(self.places, limits, self.meter, self.small_bytes, self.options.older)
+        self._transfer = Transfer(reader, self, self.meter, workers, self.options.checksum)
+        await self._transfer.run(self._produce)
+
+    def _report(self, root: Path) -> FetchReport:
         """What was done."""
         return FetchReport(
             root=root,
@@ -171,7 +173,7 @@ class _Run:
             notes=tuple(self.meter.notes),
         )
 
-    def discard_all(self) -> None:
+    def _discard_all(self) -> None:
         """Remove the temporaries of whatever did not end."""
         for sink in self._open.values():
             self.target.discard(sink.temporary)

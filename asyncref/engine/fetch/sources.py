@@ -22,17 +22,28 @@ _OPTIONS: Final = {
     "region": "region",
     "anon": "anon",
     "requester_pays": "requester_pays",
+    "addressing": "addressing_style",
     "account": "account_name",
 }
 """Fields of a source record, and their names as storage options (fsspec's)."""
+_OVERRULED: Final = {
+    "endpoint_url": ("addressing_style",),  # another server has another addressing
+    "region_name": ("region",),
+    "key": ("anon",),
+    "token": ("anon",),
+    "profile": ("anon",),
+    "client_kwargs.region_name": ("region",),
+    "client_kwargs.endpoint_url": ("endpoint_url", "addressing_style"),
+    "client_kwargs.aws_access_key_id": ("anon",),
+    "config_kwargs.region_name": ("region",),
+    "config_kwargs.s3": ("addressing_style",),
+}
+"""Explicit options, and what a record says that does not hold beside them."""
 
 
 def options_of(source: Source) -> dict[str, Any]:
     """The storage options by which a source is found again; no secrets, empty where the defaults do."""
-    options = {option: value for field, option in _OPTIONS.items() if (value := getattr(source, field))}
-    if source.addressing:
-        options["config_kwargs"] = {"s3": {"addressing_style": source.addressing}}
-    return options
+    return {option: value for field, option in _OPTIONS.items() if (value := getattr(source, field))}
 
 
 def merged(source: Source, explicit: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -46,8 +57,10 @@ def merged(source: Source, explicit: Mapping[str, Any] | None) -> dict[str, Any]
     if chosen and all(isinstance(value, Mapping) and key in schemes() for key, value in chosen.items()):
         chosen = chosen.get(source.scheme, {})
     recorded = options_of(source)
-    if chosen.keys() & {"key", "secret", "token", "profile"}:
-        recorded.pop("anon", None)
+    inner = {f"{name}.{field}" for name in ("client_kwargs", "config_kwargs") for field in chosen.get(name) or ()}
+    for option in chosen.keys() | inner:
+        for overruled in _OVERRULED.get(option, ()):
+            recorded.pop(overruled, None)
     return recorded | dict(chosen)
 
 
