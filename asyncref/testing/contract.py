@@ -18,7 +18,7 @@ from asyncref.uri import parse
 class BackendContract:
     """Subclass it as `TestMine`, declare `abilities`, and give two fixtures: `place` and `backend`.
 
-    Where `abilities.containers`, also `lost_backend`: one of a container that is not there.
+    Where the storage has containers, also `lost_backend`: one of a container that is not there.
     """
 
     abilities: ClassVar[Abilities] = Abilities()
@@ -36,7 +36,7 @@ class BackendContract:
     @pytest.fixture
     def lost_backend(self) -> Backend:
         """A backend of a container that does not exist."""
-        raise NotImplementedError
+        pytest.skip("this storage has no containers")
 
     @pytest.mark.parametrize("name", NASTY_KEYS, ids=ascii)
     async def test_every_key_is_listed_pinned_and_read_as_it_stands(
@@ -86,13 +86,10 @@ class BackendContract:
         keys = [f"{place.root}{number:02}" for number in range(12)]
         for key in keys:
             await place.put(key, b"x")
-        for after, last in (
-            (None, keys[4]),
-            (keys[4], keys[8]),
-            (keys[8], None),
-            (f"{keys[4]}~", keys[7]),
-            (keys[11], None),
-        ):
+        bounds = [(None, keys[4]), (keys[4], keys[8]), (keys[8], None), (keys[11], None)]
+        if self.abilities.any_marker:
+            bounds += [(f"{keys[4]}~", keys[7]), (f"{place.root}0", f"{place.root}02~")]
+        for after, last in bounds:
             within = KeyRange(after, last)
             request = ListRequest(prefix=place.root, keys=within, limit=3, versions=self.abilities.versions)
             got = (await listed(backend, request)).rows
@@ -226,13 +223,10 @@ class BackendContract:
         with pytest.raises(NotFoundError):
             await backend.stat(f"{place.root}foo/")
 
-    async def test_a_missing_container_is_called_that(self, place: Place, request: pytest.FixtureRequest) -> None:
+    async def test_a_missing_container_is_called_that(self, place: Place, lost_backend: Backend) -> None:
         """Not an empty listing, and not a missing object."""
-        if not self.abilities.containers:
-            pytest.skip("this storage has no containers")
-        lost: Backend = request.getfixturevalue("lost_backend")
         with pytest.raises(ContainerNotFoundError):
-            await lost.list_page(ListRequest(prefix=place.root))
+            await lost_backend.list_page(ListRequest(prefix=place.root))
 
     async def test_closing_twice_is_fine(self, backend: Backend) -> None:
         """Idempotent."""

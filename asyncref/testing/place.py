@@ -41,15 +41,15 @@ class Abilities:
         lacks_keys: Those of `NASTY_KEYS` that it cannot hold.
         file_and_folder: `a` and `a/b` may both be objects.
         versions: The place keeps versions.
+        any_marker: A listing may start after a text that is no key, and then misses nothing.
         encodings: Objects have a Content-Encoding.
-        containers: It has containers, which can be missing.
     """
 
     lacks_keys: frozenset[str] = frozenset()
     file_and_folder: bool = True
     versions: bool = False
+    any_marker: bool = True
     encodings: bool = True
-    containers: bool = True
 
 
 @dataclass(slots=True)

@@ -79,9 +79,7 @@ class Folder:
 
 
 class TestFile(BackendContract):
-    abilities = Abilities(
-        lacks_keys=frozenset({"x/", "a//b", "a/../b"}), file_and_folder=False, encodings=False, containers=False
-    )
+    abilities = Abilities(lacks_keys=frozenset({"x/", "a//b", "a/../b"}), file_and_folder=False, encodings=False)
 
     @pytest.fixture
     def place(self, tmp_path: Path) -> Place:
