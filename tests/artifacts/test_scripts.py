@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -33,7 +32,7 @@ FILES = {"train/0.png": b"zero", "train/1.png": b"one", "empty": b"", "labels.cs
 
 
 @pytest.fixture(params=["versioned", "unversioned"])
-def bucket(request: pytest.FixtureRequest, moto: S3Server) -> Iterator[str]:
+def bucket(request: pytest.FixtureRequest, moto: S3Server) -> str:
     """A bucket with `datasets/mnist/...`, and neighbours that are not meant."""
     name, client = f"scripts-{uuid4().hex[:12]}", moto.client()
     client.create_bucket(Bucket=name)
@@ -42,7 +41,7 @@ def bucket(request: pytest.FixtureRequest, moto: S3Server) -> Iterator[str]:
     for path, body in FILES.items():
         client.put_object(Bucket=name, Key=f"datasets/mnist/{path}", Body=body)
     client.put_object(Bucket=name, Key="datasets/mnist2/other", Body=b"not meant")
-    yield name
+    return name
 
 
 def is_versioned(moto: S3Server, bucket: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,11 +21,13 @@ for turn in range(3):
 """
 
 
-def test_eight_processes_that_make_a_registry_and_log_at_once_get_a_version_each(url: str):
+def log_at_once(url: str) -> list[int]:
+    """Eight processes that open a registry and log three versions each, all at the same time: the numbers they got."""
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", SCRIPT, url, digit],
             cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -37,8 +40,10 @@ def test_eight_processes_that_make_a_registry_and_log_at_once_get_a_version_each
         process.stdin.flush()
     ended = [process.communicate(timeout=120) for process in processes]
     assert [errors for _, errors in ended] == [""] * 8
-    numbers = sorted(int(line[1:]) for out, _ in ended for line in out.split())
-    assert numbers == list(range(24))
-    registry = Registry.open(url)
-    name = registry.artifacts()[0].newest
-    assert (name.number, name.aliases) == (23, ("latest",))
+    return sorted(int(line[1:]) for out, _ in ended for line in out.split())
+
+
+def test_eight_processes_that_make_a_registry_and_log_at_once_get_a_version_each(url: str):
+    assert log_at_once(url) == list(range(24))
+    newest = Registry.open(url).artifacts()[0].newest
+    assert (newest.number, newest.aliases) == (23, ("latest",))
