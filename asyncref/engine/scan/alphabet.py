@@ -13,10 +13,8 @@ from typing import Final
 _DIGITS: Final = frozenset("0123456789")
 _LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _PRECISION_DEPTHS: Final = 14  # 16**14 > 2**53: deeper characters are lost in a float
-# Where writing systems begin: the rungs to try above a non-ASCII character whose neighbours are unknown.
-_RUNGS: Final = tuple(
-    map(chr, (0x400, 0x900, 0x1E00, 0x3000, 0x4E00, 0x6E00, 0x9000, 0xAC00, 0x10000, 0x1F300, 0x1F600, 0x20000))
-)
+_STEPS: Final = 48
+"""Code points tried between the lowest and the highest non-ASCII character seen at a depth."""
 
 
 def is_legal(character: str) -> bool:
@@ -70,9 +68,7 @@ class Alphabet:
             here = set(self._seen[depth]) if depth < len(self._seen) else set()
             if here & _DIGITS:
                 here |= _DIGITS | self._mixed
-            if any(ord(character) > 0x7F for character in here):  # noqa: PLR2004
-                here |= set(_RUNGS)
-            self._likely[depth] = "".join(sorted(here))
+            self._likely[depth] = "".join(sorted(here | _between(here)))
         return self._likely[depth]
 
     def possible(self, depth: int) -> str:
@@ -82,7 +78,7 @@ class Alphabet:
             for letters in ("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"):
                 if here & set(letters):
                     here |= set(letters)
-            self._possible[depth] = "".join(sorted(here))
+            self._possible[depth] = "".join(sorted(here | _beyond(here)))
         return self._possible[depth]
 
     def fraction(self, key: str, depth: int) -> float:
@@ -120,3 +116,22 @@ class Alphabet:
         start = bisect_right(characters, low)
         stop = len(characters) if high is None else bisect_left(characters, high)
         return characters[start:stop]
+
+
+def _between(characters: set[str]) -> set[str]:
+    """Code points spread evenly over the non-ASCII characters seen: scripts are ranges, their members are many."""
+    points = [ord(character) for character in characters if character > "\x7f"]
+    if not points:
+        return set()
+    low, high = min(points), max(points)
+    return set(filter(is_legal, (chr(low + (high - low) * step // _STEPS) for step in range(_STEPS))))
+
+
+def _beyond(characters: set[str]) -> set[str]:
+    """Code points above the highest non-ASCII character seen, at growing distances."""
+    points = [ord(character) for character in characters if character > "\x7f"]
+    if not points:
+        return set()
+    return set(
+        filter(is_legal, (chr(max(points) + 4**power) for power in range(10) if max(points) + 4**power < 0x110000))
+    )  # noqa: PLR2004

@@ -30,6 +30,9 @@ PLAUSIBLE_ROWS: Final = 2e8
 """Above this the model's estimate of what is left says only that the model does not fit."""
 SPARE_PAGES: Final = 3.0
 """A span with fewer pages left than this is not worth a cut: both halves end in a partly filled page."""
+FREE_GUESSES: Final = 20
+GUESSES_A_PAGE: Final = 0.02
+"""Bound on guesses that find nothing: a few to begin with, and a share of the pages read."""
 DEPTHS_AT_ONCE: Final = 8
 
 
@@ -46,9 +49,10 @@ class Span:
         rows: Rows kept.
         left: Estimated rows in `(position, last]`; 0 before the first page.
         trusted: Whether that estimate is plausible.
+        first: The first key seen.
         low: The first key of the last page.
         varies: How many characters the keys of the last page share: they differ behind that.
-        patience: Rows to read before the model is doubted that says little is left.
+        overdue: Pages read since the model first said that little is left.
         cut_at: The depth of the guess that opened this span; None where the model cut it.
     """
 
@@ -60,9 +64,10 @@ class Span:
     rows: int = 0
     left: float = 0.0
     trusted: bool = False
+    first: str | None = None
     low: str | None = None
     varies: int = 0
-    patience: float = 0.0
+    overdue: int = 0
     cut_at: int | None = None
 
 
@@ -82,6 +87,7 @@ class KeySpace:
     repeats: bool = False
     hints: Sequence[str] = ()
     spans: list[Span] = field(default_factory=list)
+    pages: int = 0
     steals: int = 0
     misses: int = 0
     _alphabet: Alphabet = field(default_factory=Alphabet)
@@ -109,12 +115,14 @@ class KeySpace:
         Returns:
             Whether the span goes on behind this page.
         """
+        self.pages += 1
         span.pages += 1
         span.rows += kept
         if span.pages == 1 and span.cut_at is not None:
             self._guesses[span.cut_at, kept > 0] += 1
         if page.first is not None and page.last is not None:
             self._alphabet.learn((page.first, *keys, page.last))
+            span.first = span.first if span.first is not None else page.first
             span.low = page.first
             span.position = page.last
             span.varies = common_prefix(page.first, page.last)
@@ -146,38 +154,48 @@ class KeySpace:
                 victim.left /= len(cuts) + 1
             else:
                 victim.left = 0.0  # the guesses have to answer first; the victim's next page measures again
-                victim.patience = 2.0 * victim.rows
+                victim.overdue = 0
         return found
 
     def _open(self, after: str | None, last: str | None, cut_at: int | None = None) -> Span:
-        span = Span(self._next_run, after, last, patience=SPARE_PAGES * self.page_rows, cut_at=cut_at)
+        span = Span(self._next_run, after, last, cut_at=cut_at)
         self._next_run += 1
         self.spans.append(span)
         return span
 
     def _measure(self, span: Span, rows: int) -> None:
-        """Estimate what is left of a span from the share of its range that the rows of its last page took."""
-        if span.position is None or span.low is None or (span.last is not None and span.last <= span.position):
+        """Estimate what is left of a span from the shares of its range that its last page and all its pages took.
+
+        One page may lie within a single folder and see nothing of the rest; all pages together may lie
+        behind a jump. The larger plausible one of the two holds.
+        """
+        if span.position is None or (span.last is not None and span.last <= span.position):
             span.left = 0.0
             return
         depth = self._divergence(span)
         share = self._alphabet.fraction
         here = share(span.position, depth)
-        taken = here - share(span.low, depth)
         to_come = (1.0 if span.last is None else share(span.last, depth)) - here
-        span.left = max(rows, 1) * to_come / taken if taken > 0 else float("inf")
-        span.trusted = span.left <= PLAUSIBLE_ROWS
-        if span.left < SPARE_PAGES * self.page_rows and span.rows >= span.patience:
+        both = [
+            _scaled(rows, to_come, here - share(span.low or "", depth)),
+            _scaled(span.rows, to_come, here - share(span.first or "", depth)),
+        ]
+        least = SPARE_PAGES * self.page_rows
+        plausible = [left for left in both if least <= left <= PLAUSIBLE_ROWS]
+        span.trusted = bool(plausible) or max(both) < least
+        span.left = min(plausible) if plausible else max(both)
+        span.overdue = span.overdue + 1 if span.left < least else 0
+        if span.overdue > 2 * SPARE_PAGES:
             # It goes on where the model saw its end: characters not seen yet. Expect as much again as there was.
             span.left, span.trusted = float(span.rows), False
 
     def _divergence(self, span: Span) -> int:
         """The depth at which the span's two ends part."""
-        assert span.low is not None
-        return len(self.prefix) if span.last is None else common_prefix(span.low, span.last)
+        return len(self.prefix) if span.last is None else common_prefix(span.position or "", span.last)
 
     def _cuts(self, span: Span, most: int) -> list[tuple[str, int | None]]:
         """Where to cut a span and the depth guessed at, descending; all strictly between its position and its end."""
+        most = self._affordable(span, most)
         cuts = self._even(span, most) if span.trusted else self._by_depth(span, most)
         assert span.position is not None
         legal = {
@@ -191,6 +209,8 @@ class KeySpace:
         depth = self._divergence(span)
         low = self._alphabet.fraction(span.position, depth)
         high = 1.0 if span.last is None else self._alphabet.fraction(span.last, depth)
+        if not most:
+            return []
         parts = min(most + 1, max(2, int(span.left / (SPARE_PAGES * self.page_rows))))
         step = (high - low) / parts
         start = span.position[:depth]
@@ -204,12 +224,22 @@ class KeySpace:
         depths = [depth for depth in range(first, stop) if self._choices(span, depth)]
         promising = [depth for depth in depths if self._is_promising(depth)] or depths[len(depths) // 2 :][:1]
         chosen = _spread(promising, min(DEPTHS_AT_ONCE, most))
+        if not most:
+            return []
         each = max(1, min(4, most // max(1, len(chosen))))
         return [
             (span.position[:depth] + character, depth)
             for depth in chosen
             for character in _inner(self._choices(span, depth), each)
         ]
+
+    def _affordable(self, span: Span, most: int) -> int:
+        """How many cuts to try at once: what found nothing so far, and guesses unanswered, are a bounded share."""
+        unanswered = sum(not other.pages for other in self.spans if other.cut_at is not None or not span.trusted)
+        left = int(FREE_GUESSES + self.pages * GUESSES_A_PAGE) - self.misses - unanswered
+        if left <= 0:
+            return 0 if unanswered else 1
+        return most if span.trusted else min(most, left)
 
     def _is_promising(self, depth: int) -> bool:
         """Whether guesses at a depth have not failed too often before."""
@@ -221,6 +251,11 @@ class KeySpace:
         bounded = span.last is not None and depth < len(span.last) and span.last[:depth] == span.position[:depth]
         high = span.last[depth] if bounded and span.last is not None else None
         return self._alphabet.above(depth, span.position[depth], high)
+
+
+def _scaled(rows: int, to_come: float, taken: float) -> float:
+    """Rows to come if they lie as densely as those that took `taken`."""
+    return max(rows, 1) * to_come / taken if taken > 0 else float("inf")
 
 
 def _spread(items: list[int], most: int) -> list[int]:
