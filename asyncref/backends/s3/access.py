@@ -19,7 +19,7 @@ import anyio
 import anyio.to_thread
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, MissingDependencyException
 
 from asyncref.backends.s3.answers import Asked, date_s, elements, failure, region_of
 from asyncref.backends.s3.settings import S3Settings
@@ -31,6 +31,7 @@ from asyncref.net.sign import EMPTY_SHA256, UNSIGNED_PAYLOAD, Signer, path_of, q
 _ELSEWHERE: Final = frozenset({301, 307, 400, 403})
 _SKEW_S: Final = 300.0  # S3 refuses 15 minutes; a HEAD's 403 does not say why, its Date does
 _ERROR_BYTES: Final = 2**16
+_SIGV4A: Final = "this bucket needs signatures of kind SigV4A, which asyncref does not make"
 _PROBE: Final = "k"  # any key: the rules only put it at the end of the URL
 
 
@@ -198,7 +199,7 @@ def _resolve(settings: S3Settings, bucket: str, region: str | None) -> Endpoint:
     profile = settings.session.get_config_variable("profile")
     if profile:
         session.set_config_variable("profile", profile)
-    config = settings.config.merge(Config(signature_version="s3v4", retries={"max_attempts": 0}))
+    config = settings.config.merge(Config(retries={"max_attempts": 0}))
     caught: list[Mapping[str, Any]] = []
 
     def catch(params: Mapping[str, Any], **_: Any) -> tuple[Any, dict[str, Any]]:
@@ -217,6 +218,8 @@ def _resolve(settings: S3Settings, bucket: str, region: str | None) -> Endpoint:
         )
         client.meta.events.register_first("before-call.s3.GetObject", catch)
         client.get_object(Bucket=bucket, Key=_PROBE)
+    except MissingDependencyException as error:  # multi-region access points
+        raise OptionError(_SIGV4A, uri=f"s3://{bucket}/") from error
     except (BotoCoreError, ValueError) as error:
         raise OptionError(f"no endpoint for this bucket: {error}", uri=f"s3://{bucket}/") from error
     return _endpoint(caught[0], settings, bucket, region)
@@ -228,7 +231,7 @@ def _endpoint(request: Mapping[str, Any], settings: S3Settings, bucket: str, reg
     auth = context.get("auth_type") or ""
     uri = f"s3://{bucket}/"
     if auth == "v4a":
-        raise OptionError("multi-region access points need SigV4A, which asyncref does not sign", uri=uri)
+        raise OptionError(_SIGV4A, uri=uri)
     if auth == "v4-s3express" and not settings.express:
         hint = "set AWS_S3_DISABLE_EXPRESS_SESSION_AUTH=true to read it with plain signatures"
         raise OptionError("sessions of directory buckets are not offered", uri=uri, hint=hint)

@@ -190,7 +190,9 @@ def read_settings(options: Mapping[str, Any], limits: Limits, *, concurrency: in
         OptionError: Unknown, malformed or refused; names the setting.
     """
     chosen = _flat(options)
-    config = _config(dict(chosen.pop("config_kwargs", None) or {}))
+    kwargs = dict(chosen.pop("config_kwargs", None) or {})
+    config = _config(kwargs)
+    chosen["anon"] = bool(chosen.get("anon")) or kwargs.get("signature_version") is UNSIGNED
     session = AioSession()
     if chosen.get("profile"):
         session.set_config_variable("profile", chosen["profile"])
@@ -237,7 +239,8 @@ def _config(kwargs: dict[str, Any]) -> Config:
     if signature not in {None, UNSIGNED, "s3v4", "v4"}:
         raise OptionError(f"signature_version {signature!r} is refused: requests are signed with SigV4")
     try:
-        return Config(**kwargs)
+        # The signature is not for the endpoint rules: with one given they would not name the service that signs.
+        return Config(**{name: value for name, value in kwargs.items() if name != "signature_version"})
     except (BotoCoreError, TypeError, ValueError) as error:
         raise OptionError(f"config_kwargs: {error}") from error
 
@@ -270,7 +273,7 @@ def _settle(
     addressing = chosen.get("addressing_style") or s3.get("addressing_style") or _default_addressing(endpoint)
     if addressing not in {"path", "virtual", "auto"}:
         raise OptionError(f"addressing_style {addressing!r} is none of path, virtual, auto")
-    anon = bool(chosen.get("anon")) or config.signature_version is UNSIGNED
+    anon = bool(chosen["anon"])
     express = variable("s3_disable_express_session_auth")
     return S3Settings(
         session=session,
