@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from statistics import median
 from typing import Any, Final
 
 from benchmarks.measure import measure, python
-from benchmarks.peers.small_scans import WAYS
 from benchmarks.report import Result, bars
-from benchmarks.store.process import StoreProcess, running
+from benchmarks.store.process import running
 from benchmarks.store.render import Spec
 
 _COLUMNS: Final = {
@@ -25,7 +25,7 @@ _COLUMNS: Final = {
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Declare this benchmark's options."""
-    parser.add_argument("--objects", default="10,1000,3000", help="sizes, comma-separated (%(default)s)")
+    parser.add_argument("--objects", default=None, help="sizes, comma-separated (10,1000,3000; 10,1000 with --quick)")
     parser.add_argument("--rounds", type=int, default=None, help="scans of each kind (30; 3 with --quick)")
     parser.add_argument("--latencies", default="0,50", help="ms a request, comma-separated (%(default)s)")
 
@@ -33,13 +33,9 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> Result:
     """Measure scans in one warm process, clients made anew for each; imports are not counted."""
     rounds = arguments.rounds or (3 if arguments.quick else 30)
-    rows: list[dict[str, Any]] = []
-    for case in ("list", "versions"):
-        for size in (int(text) for text in arguments.objects.split(",")):
-            with running(Spec(layout="uuid", keys=size, versioned=case == "versions")) as store:
-                for latency in (float(text) for text in arguments.latencies.split(",")):
-                    store.set(latency_ms=latency)
-                    rows += _compared(store, case, size, latency, rounds)
+    sizes = [int(text) for text in (arguments.objects or ("10,1000" if arguments.quick else "10,1000,3000")).split(",")]
+    latencies = [float(text) for text in arguments.latencies.split(",")]
+    rows = [row for case in ("list", "versions") for size in sizes for row in _compared(case, size, latencies, rounds)]
     drawn = [row for row in rows if row["case"] == "list"]
     return Result(
         columns=_COLUMNS,
@@ -54,32 +50,25 @@ def run(arguments: argparse.Namespace) -> Result:
     )
 
 
-def _compared(store: StoreProcess, case: str, size: int, latency: float, rounds: int) -> list[dict[str, Any]]:
-    common: dict[str, Any] = {
-        "uri": store.uri, "endpoint": store.endpoint, "versions": case == "versions", "rows": size,
-    }  # fmt: skip
-    command = python("benchmarks.peers.small_scans", **common, ways=WAYS, rounds=rounds)
-    timed = measure(command, environment=store.environment()).output
-    return [
-        {
+def _compared(case: str, size: int, latencies: list[float], rounds: int) -> Iterator[dict[str, Any]]:
+    with running(Spec(layout="uuid", keys=size, versioned=case == "versions")) as store:
+        command = python(
+            "benchmarks.peers.small_scans",
+            uri=store.uri,
+            endpoint=store.endpoint,
+            versions=case == "versions",
+            rows=size,
+            rounds=rounds,
+            latencies_ms=latencies,
+        )
+        scans = measure(command, environment=store.environment()).output["scans"]
+    for scan in scans:
+        listing = sum(scan["requests"].get(kind, 0) for kind in ("list", "versions"))
+        yield {
+            **scan,
             "case": case,
             "objects": size,
-            "latency_ms": latency,
-            "way": way,
-            "wall_ms": 1000 * median(timed[way]),
-            "all_ms": [1000 * taken for taken in timed[way]],
-            **_requests(store, way, common),
+            "wall_ms": median(scan["taken_ms"]),
+            "list_requests": listing,
+            "other_requests": sum(scan["requests"].values()) - listing,
         }
-        for way in WAYS
-    ]
-
-
-def _requests(store: StoreProcess, way: str, common: dict[str, Any]) -> dict[str, float]:
-    store.reset()
-    measure(python("benchmarks.peers.small_scans", **common, ways=[way], rounds=1), environment=store.environment())
-    asked = store.counts()["requests"]
-    listing = asked.get("list", 0) + asked.get("versions", 0)
-    return {
-        "list_requests": listing / 2,
-        "other_requests": (sum(asked.values()) - listing) / 2,
-    }  # two scans: one warms up

@@ -73,7 +73,9 @@ def _trial(allowed: int, page_rows: int, seconds: float, latency_ms: float) -> l
         ThreadPoolExecutor(1) as pool,
     ):
         scan = pool.submit(ASYNCREF.run, store, versions=True, most=spec.keys)
-        first = _sampled(store, seconds, wait_for_first=True)
+        while not scan.done() and not store.counts()["requests"]:
+            time.sleep(_EVERY_S / 5)
+        first = _sampled(store, seconds)
         store.set(throttle=2 * allowed)
         second = _sampled(store, seconds)
         store.set(throttle=0)
@@ -87,9 +89,7 @@ def _trial(allowed: int, page_rows: int, seconds: float, latency_ms: float) -> l
     ]
 
 
-def _sampled(store: StoreProcess, seconds: float, *, wait_for_first: bool = False) -> list[dict[str, Any]]:
-    while wait_for_first and not store.counts()["requests"]:
-        time.sleep(_EVERY_S / 5)
+def _sampled(store: StoreProcess, seconds: float) -> list[dict[str, Any]]:
     samples = [store.counts()]
     while samples[-1]["at_s"] - samples[0]["at_s"] < seconds:
         time.sleep(_EVERY_S)

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from typing import Any, Final
+from urllib.request import urlopen
 
 import uvloop
 from aiobotocore.session import get_session
@@ -31,8 +32,8 @@ async def _aiobotocore(options: dict[str, Any]) -> int:
     return rows
 
 
-async def once(way: str, options: dict[str, Any]) -> float:
-    """Seconds of one scan, client and all made anew."""
+async def _once(way: str, options: dict[str, Any]) -> float:
+    """Milliseconds of one scan, client and all made anew."""
     before = time.perf_counter()
     if way == "aiobotocore":
         rows = await _aiobotocore(options)
@@ -40,18 +41,35 @@ async def once(way: str, options: dict[str, Any]) -> float:
         rows = await _asyncref(options, 1 if way.endswith("time") else None)
     if rows != options["rows"]:
         raise RuntimeError(f"{way} found {rows} rows, of {options['rows']}")
-    return time.perf_counter() - before
+    return (time.perf_counter() - before) * 1000
 
 
-async def main(options: dict[str, Any]) -> dict[str, list[float]]:
-    """Each way in turn, `rounds` times, after one run of each that is not counted."""
-    found: dict[str, list[float]] = {way: [] for way in options["ways"]}
-    for number in range(options["rounds"] + 1):
-        for way in options["ways"]:
-            taken = await once(way, options)
-            if number:
-                found[way].append(taken)
-    return found
+async def main(options: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Scan in each way in turn, `rounds` times, at each of `latencies_ms`; one scan of each first, to count its requests.
+
+    The control requests between scans block the loop; no scan is under way then.
+    """
+    found = []
+    for latency_ms in options["latencies_ms"]:
+        _control(options, f"set?latency_ms={latency_ms}")
+        asked = {}
+        for way in WAYS:
+            _control(options, "reset")
+            await _once(way, options)
+            asked[way] = _control(options, "counts")["requests"]
+        taken: dict[str, list[float]] = {way: [] for way in WAYS}
+        for _ in range(options["rounds"]):
+            for way in WAYS:
+                taken[way].append(await _once(way, options))
+        found += [
+            {"way": way, "latency_ms": latency_ms, "taken_ms": taken[way], "requests": asked[way]} for way in WAYS
+        ]
+    return {"scans": found}
+
+
+def _control(options: dict[str, Any], verb: str) -> dict[str, Any]:
+    with urlopen(f"{options['endpoint']}/-/{verb}") as answer:
+        return dict(json.load(answer))
 
 
 if __name__ == "__main__":

@@ -16,11 +16,11 @@ from benchmarks.store.process import running
 from benchmarks.store.render import Spec
 
 QUICK = {
-    "scan": ["--keys", "3000", "--peers", "asyncref,obstore,aiobotocore"],
+    "scan": ["--keys", "3000", "--peers", "asyncref,obstore", "--cases", "list,mixed"],
     "memory": ["--keys", "1000,3000"],
     "small": ["--objects", "10", "--rounds", "1", "--latencies", "0"],
     "parse": ["--layouts", "uuid,astral"],
-    "layouts": ["--layouts", "counter,astral", "--keys", "3000", "--latency-ms", "5"],
+    "layouts": ["--layouts", "astral", "--keys", "3000", "--latency-ms", "5"],
     "throttle": ["--seconds", "1"],
 }
 
