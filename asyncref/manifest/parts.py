@@ -49,6 +49,8 @@ _ENCODINGS: Final = {
 }
 _COMPRESSION: Final[Any] = {name: "NONE" if name in ("etag16", "md5") else "ZSTD" for name in _ENCODINGS}
 _UNIX_US: Final = 1_000_000
+# What Arrow raises over damaged bytes: its own errors, but also bad UTF-8 and absurd sizes.
+_DAMAGE: Final = (pa.ArrowException, OSError, ValueError, MemoryError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +122,7 @@ class Reader:
             # No memory map: a file that is cut while it is read must be an error, not a bus fault.
             source = pa.OSFile(os.fspath(where), "rb") if isinstance(where, Path) else pa.BufferReader(where)
             self._file = pq.ParquetFile(source)
-        except (pa.ArrowException, OSError) as error:
+        except _DAMAGE as error:
             raise ManifestFormatError(f"not a manifest: {_first_line(error)}", uri=self._uri) from error
         self.metadata = self._file.metadata
         self.groups: int = self.metadata.num_row_groups
@@ -150,7 +152,10 @@ class Reader:
     def bounds(self, group: int) -> tuple[str, str] | None:
         """First and last path of a row group; None if the file does not say."""
         found: Any = self.metadata.row_group(group).column(0).statistics
-        return (found.min, found.max) if found is not None and found.has_min_max else None
+        try:
+            return (found.min, found.max) if found is not None and found.has_min_max else None
+        except _DAMAGE as error:
+            raise ManifestFormatError(f"damaged: {_first_line(error)}", uri=self._uri) from error
 
     def ends(self) -> tuple[str, str]:
         """First and last path of the file; reads two row groups at most where the file does not say."""
@@ -175,7 +180,7 @@ class Reader:
         """
         try:
             table = self._file.read_row_group(number, use_threads=False).combine_chunks()
-        except (pa.ArrowException, OSError) as error:
+        except _DAMAGE as error:
             raise ManifestFormatError(f"damaged: {_first_line(error)}", uri=self._uri) from error
         return _from_disk(table)
 

@@ -161,7 +161,7 @@ def _derived_refs(batch: pa.RecordBatch, sources: Sequence[Source]) -> Column:
 def _refs_of(source: Source, path: Column) -> Column:
     relative = path
     if source.name:
-        cut = pc.binary_slice(path.cast(pa.binary()), len(f"{source.name}/".encode())).cast(pa.string())
+        cut = pc.utf8_slice_codeunits(path, len(source.name) + 1)  # binary_slice fails on shorter values (Arrow 26)
         relative = pc.if_else(pc.starts_with(path, f"{source.name}/"), cut, path)
     found: Column = pc.binary_join_element_wise(f"{source.root}{source.prefix}", relative, "")
     return found

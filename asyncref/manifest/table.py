@@ -161,10 +161,10 @@ class Manifest:
         digests, rows, size, before = Digests(self.sources), 0, 0, ""
         for batch in self.batches():
             path = batch["path"]
-            if not ascending(batch) or path[0].as_py() <= before:
-                raise ManifestFormatError("damaged or edited: two rows of one path, or rows out of order", uri=where)
             try:
                 batch.validate(full=True)
+                if not ascending(batch) or (rows and path[0].as_py() <= before):
+                    raise ManifestFormatError("two rows of one path, or rows out of order")
                 check_values(batch, self.sources)
             except (pa.ArrowInvalid, AsyncrefError) as error:
                 raise ManifestFormatError(f"damaged or edited: {error}", uri=where) from error
