@@ -30,10 +30,11 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         silence_stdout()
         return OK
-    except (KeyboardInterrupt, typer.Abort):
-        print("asyncref: interrupted", file=sys.stderr)  # noqa: T201
-        return INTERRUPTED
+    except (KeyboardInterrupt, typer.Abort):  # older typer raises Abort, newer returns 130
+        code = INTERRUPTED
     except Exception as error:  # noqa: BLE001  the one place where an error becomes a line
         line, code = line_and_code(error)
         print(line, file=sys.stderr)  # noqa: T201
+    if code == INTERRUPTED:
+        print("asyncref: interrupted", file=sys.stderr)  # noqa: T201
     return code if isinstance(code, int) else OK
