@@ -18,6 +18,9 @@ NAMES: Final = ("scan", "memory", "small", "parse", "layouts", "throttle")
 def main(words: list[str] | None = None) -> int:
     """Run the benchmark that the command line names; 0 if it ran, 1 if a measured program failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--names", action="version", version="\n".join(NAMES), help="print every NAME, one a line, and end"
+    )
     names = parser.add_subparsers(dest="name", required=True, metavar="NAME")
     modules = {name: import_module(f"benchmarks.{name}") for name in NAMES}
     for name, module in modules.items():
