@@ -167,16 +167,15 @@ class _Visit:
         """Everything, in the order of what the next needs."""
         await self._credentials(options)
         traits, key = self.backend.traits, self.reference.key
-        kept = None
-        if traits.versioned:
-            kept = await self._try("versioning", self.backend.versioning, _say_versioning, required=False)
         page = await self._try(
             "list",
             self._list,
             lambda page: f"{page.batch.num_rows} objects on the first page",
             required=not traits.hierarchical or key.endswith("/"),  # a file cannot be listed, and need not be
         )
-        versions = None
+        kept = versions = None
+        if traits.versioned:
+            kept = await self._try("versioning", self.backend.versioning, _say_versioning, required=False)
         if traits.versioned and kept is not False:
             asked = ListRequest(prefix=key, limit=_SAMPLE_ROWS, versions=True)
             versions = await self._try(

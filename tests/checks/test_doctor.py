@@ -62,7 +62,7 @@ async def test_a_missing_bucket_ends_it(store):
     store.exists = False
     report = await doctor("memory://bucket/data/")
     assert not report.ok
-    assert verdicts(report)["versioning"] == "failed"
+    assert verdicts(report)["list"] == "failed"
     assert set(verdicts(report).values()) == {"ok", "failed", "skipped"}
     assert store.requests.total() == 1
 
@@ -159,3 +159,46 @@ async def test_credentials_are_named_by_their_source_and_never_shown(monkeypatch
     with pytest.raises(CredentialsError, match="yours"):
         await credentials_of("s3", {"profile": "yours"}, "s3://b/")
     assert "hush" not in json.dumps(said)
+
+
+def deny(server, bucket, *actions):
+    """A bucket policy: the owner, too, is denied."""
+    resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    denied = {"Effect": "Deny", "Principal": "*", "Action": list(actions), "Resource": resources}
+    statement = json.dumps({"Version": "2012-10-17", "Statement": [denied]})
+    server.client().put_bucket_policy(Bucket=bucket, Policy=statement)
+
+
+@pytest.mark.parametrize(
+    ("action", "checks"),
+    [
+        ("s3:ListBucket", {"list"}),
+        ("s3:ListBucketVersions", {"list versions"}),
+        ("s3:GetBucketVersioning", {"versioning"}),
+        ("s3:GetObject", {"stat", "read"}),
+        ("s3:GetObjectVersion", {"read a version"}),
+    ],
+)
+async def test_a_real_server_that_denies_one_call_is_told_apart(radosgw, bucket, action, checks):
+    client = radosgw.client()
+    client.create_bucket(Bucket=bucket)
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    client.put_object(Bucket=bucket, Key="data/object", Body=b"some bytes")
+    deny(radosgw, bucket, action)
+    report = await doctor(f"s3://{bucket}/data/", storage_options=radosgw.storage_options)
+    denied = {one.check for one in report.findings if one.verdict == "denied"}
+    assert denied == checks
+    assert {one.permission for one in report.findings if one.verdict == "denied"} == {action}
+    assert report.policy
+    assert [one["Action"] for one in report.policy["Statement"]] == [[action]]
+    assert radosgw.secret not in json.dumps(report.to_json())
+
+
+async def test_a_wrong_secret_is_one_clear_line(radosgw, bucket):
+    radosgw.client().create_bucket(Bucket=bucket)
+    report = await doctor(f"s3://{bucket}/", storage_options=radosgw.storage_options | {"secret": "wrong"})
+    assert not report.ok
+    failed = [one for one in report.findings if one.verdict == "failed"]
+    assert len(failed) == 1
+    assert "SignatureDoesNotMatch" in failed[0].message
+    assert failed[0].request_id

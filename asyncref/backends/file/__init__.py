@@ -23,7 +23,7 @@ from anyio import to_thread
 
 from asyncref.backends.base import Body, Traits
 from asyncref.backends.file.content import OpenFile
-from asyncref.backends.file.failure import path_of, translating
+from asyncref.backends.file.failure import path_of, translated
 from asyncref.backends.file.folder import FOLDER, Names, Rows, look_at, read_names, shown, text_of
 from asyncref.errors import (
     AsyncrefError,
@@ -195,11 +195,14 @@ class FileBackend:
 
     def _read_names(self, prefix: str) -> Names:
         uri = self.reference(prefix)
+        path = path_of(prefix)
         try:
-            with translating(uri):
-                return read_names(path_of(prefix))
-        except NotFoundError as error:
-            raise ContainerNotFoundError(f"not a folder: {error.message}", uri=uri, code=error.code) from error
+            return read_names(path)
+        except OSError as error:
+            ours = translated(error, uri)
+            if isinstance(ours, NotFoundError):
+                ours = ContainerNotFoundError(f"not a folder: {ours.message}", uri=uri, code=ours.code)
+            raise ours from error
 
     async def _look_at(self, prefix: str, names: list[bytes], kinds: list[int]) -> Rows:
         """Stat a page's files: in one thread where that is quick, spread over all where it is not."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Final, Self
 
-from asyncref.backends.file.failure import path_of, translating
+from asyncref.backends.file.failure import path_of, translated
 from asyncref.errors import ChangedError, NotFoundError, UnsupportedError
 from asyncref.model import Pin
 
@@ -38,10 +38,13 @@ class OpenFile:
     def __init__(self, key: str, uri: str) -> None:
         self._uri = uri
         path = path_of(key)
-        with translating(uri):
+        try:
             # Looked at before it is opened: to open a device may do something, to open a pipe waits.
-            _require_regular(os.stat(path).st_mode, uri)  # noqa: PTH116  bytes paths, whatever the locale
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            mode = os.stat(path).st_mode  # noqa: PTH116  bytes paths, whatever the locale
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK) if stat.S_ISREG(mode) else -1
+        except OSError as error:
+            raise translated(error, uri) from error
+        _require_regular(mode, uri)
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._hashed_bytes = 0
         try:
@@ -66,8 +69,10 @@ class OpenFile:
 
     def read_at(self, start: int, length: int) -> bytes:
         """Up to `length` bytes; fewer at the file's end."""
-        with translating(self._uri):
+        try:
             return os.pread(self._fd, length, start)
+        except OSError as error:
+            raise translated(error, self._uri) from error
 
     def hash_step(self) -> Pin | None:
         """Hash up to `STEP_BYTES` more; the pin once the whole file went through.
@@ -75,15 +80,16 @@ class OpenFile:
         Raises:
             ChangedError: The file changed since it was opened.
         """
-        buffer = memoryview(bytearray(min(_BUFFER_BYTES, self.size + 1)))
         stop = self._hashed_bytes + STEP_BYTES
-        with translating(self._uri):
-            while self._hashed_bytes < stop:
-                count = os.readv(self._fd, [buffer])
-                if not count:
-                    return self._pin()
-                self._md5.update(buffer[:count])
-                self._hashed_bytes += count
+        while self._hashed_bytes < stop:
+            try:
+                chunk = os.read(self._fd, min(_BUFFER_BYTES, self.size + 1))
+            except OSError as error:
+                raise translated(error, self._uri) from error
+            if not chunk:
+                return self._pin()
+            self._md5.update(chunk)
+            self._hashed_bytes += len(chunk)
         return None
 
     def require_unchanged(self) -> None:
@@ -103,8 +109,10 @@ class OpenFile:
         return Pin(size=self.size, checksum=f"md5:{self._md5.hexdigest()}", modified=modified)
 
     def _fstat(self) -> os.stat_result:
-        with translating(self._uri):
+        try:
             return os.fstat(self._fd)
+        except OSError as error:
+            raise translated(error, self._uri) from error
 
 
 def _identity(found: os.stat_result) -> tuple[int, ...]:

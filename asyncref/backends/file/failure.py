@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final
 
 from asyncref.errors import (
@@ -47,21 +46,6 @@ def translated(error: OSError, uri: str) -> AsyncrefError:
         kind, message = known
         return kind(message, uri=uri, code=code)
     return StorageError(error.strerror or str(error), uri=uri, code=code)
-
-
-@contextmanager
-def translating(uri: str) -> Iterator[None]:
-    """Raise our errors for the operating system's.
-
-    Raises:
-        AsyncrefError: As the table says.
-    """
-    try:
-        yield
-    except AsyncrefError:  # some are OSErrors, too
-        raise
-    except OSError as error:
-        raise translated(error, uri) from error
 
 
 def path_of(key: str) -> bytes:
