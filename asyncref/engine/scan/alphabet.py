@@ -6,6 +6,7 @@ requests, never a key: pivots need not exist, and ranges are exact whatever lies
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from typing import Final
@@ -132,6 +133,5 @@ def _beyond(characters: set[str]) -> set[str]:
     points = [ord(character) for character in characters if character > "\x7f"]
     if not points:
         return set()
-    return set(
-        filter(is_legal, (chr(max(points) + 4**power) for power in range(10) if max(points) + 4**power < 0x110000))
-    )  # noqa: PLR2004
+    rungs = (max(points) + 4**power for power in range(10))
+    return set(filter(is_legal, (chr(rung) for rung in rungs if rung <= sys.maxunicode)))

@@ -30,9 +30,8 @@ PLAUSIBLE_ROWS: Final = 2e8
 """Above this the model's estimate of what is left says only that the model does not fit."""
 SPARE_PAGES: Final = 3.0
 """A span with fewer pages left than this is not worth a cut: both halves end in a partly filled page."""
-FREE_GUESSES: Final = 20
-GUESSES_A_PAGE: Final = 0.02
-"""Bound on guesses that find nothing: a few to begin with, and a share of the pages read."""
+WASTE_A_PAGE: Final = 0.08
+"""Bound on requests in vain, as a share of the pages read."""
 DEPTHS_AT_ONCE: Final = 8
 
 
@@ -141,6 +140,7 @@ class KeySpace:
     def steal(self, idle: int) -> list[Span]:
         """New spans for at most `idle` workers, cut from the upper parts of those with most left."""
         found: list[Span] = []
+        idle = min(idle, self._affordable())
         while len(found) < idle:
             victim = max(self.spans, key=lambda span: span.left, default=None)
             if victim is None or victim.left < SPARE_PAGES * self.page_rows:
@@ -195,7 +195,6 @@ class KeySpace:
 
     def _cuts(self, span: Span, most: int) -> list[tuple[str, int | None]]:
         """Where to cut a span and the depth guessed at, descending; all strictly between its position and its end."""
-        most = self._affordable(span, most)
         cuts = self._even(span, most) if span.trusted else self._by_depth(span, most)
         assert span.position is not None
         legal = {
@@ -209,8 +208,6 @@ class KeySpace:
         depth = self._divergence(span)
         low = self._alphabet.fraction(span.position, depth)
         high = 1.0 if span.last is None else self._alphabet.fraction(span.last, depth)
-        if not most:
-            return []
         parts = min(most + 1, max(2, int(span.left / (SPARE_PAGES * self.page_rows))))
         step = (high - low) / parts
         start = span.position[:depth]
@@ -224,8 +221,6 @@ class KeySpace:
         depths = [depth for depth in range(first, stop) if self._choices(span, depth)]
         promising = [depth for depth in depths if self._is_promising(depth)] or depths[len(depths) // 2 :][:1]
         chosen = _spread(promising, min(DEPTHS_AT_ONCE, most))
-        if not most:
-            return []
         each = max(1, min(4, most // max(1, len(chosen))))
         return [
             (span.position[:depth] + character, depth)
@@ -233,13 +228,15 @@ class KeySpace:
             for character in _inner(self._choices(span, depth), each)
         ]
 
-    def _affordable(self, span: Span, most: int) -> int:
-        """How many cuts to try at once: what found nothing so far, and guesses unanswered, are a bounded share."""
-        unanswered = sum(not other.pages for other in self.spans if other.cut_at is not None or not span.trusted)
-        left = int(FREE_GUESSES + self.pages * GUESSES_A_PAGE) - self.misses - unanswered
-        if left <= 0:
-            return 0 if unanswered else 1
-        return most if span.trusted else min(most, left)
+    def _affordable(self) -> int:
+        """How many cuts to try at once, so that requests in vain stay a small share of the pages read.
+
+        A cut that finds nothing costs a request, one that finds something half a page: two ranges end in
+        partly filled pages instead of one. An unanswered cut counts as the former.
+        """
+        unanswered = sum(not span.pages for span in self.spans)
+        spent = self.misses + (self.steals - self.misses - unanswered) / 2
+        return max(0, int(self.pages * WASTE_A_PAGE - spent) - unanswered)
 
     def _is_promising(self, depth: int) -> bool:
         """Whether guesses at a depth have not failed too often before."""

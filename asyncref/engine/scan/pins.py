@@ -10,7 +10,7 @@ import anyio
 import pyarrow as pa
 
 from asyncref.backends.base import Backend
-from asyncref.engine.flow import Lane, Meter
+from asyncref.engine.flow import Lane, Meter, one_error
 from asyncref.errors import NotFoundError
 from asyncref.model import ENTRY_SCHEMA, PAGE_SCHEMA, Limits, Pin, Source
 
@@ -44,15 +44,16 @@ class Pinner:
         self._announce(rows.num_rows)
         paths = rows.column(0).to_pylist()
         pins: list[Pin | None] = [None] * len(paths)
-        todo = iter(enumerate(paths))
+        todo: Iterator[tuple[int, str]] = iter(enumerate(paths))
 
-        async def worker(jobs: Iterator[tuple[int, str]]) -> None:
-            for index, path in jobs:
+        async def worker() -> None:
+            for index, path in todo:
                 pins[index] = await self._stat(path)
 
-        async with anyio.create_task_group() as group:
-            for _ in range(min(len(paths), self.lane.controller.most)):
-                group.start_soon(worker, todo)
+        with one_error():
+            async with anyio.create_task_group() as group:
+                for _ in range(min(len(paths), self.lane.controller.most)):
+                    group.start_soon(worker)
         return _with_pins(rows, pins)
 
     async def _stat(self, path: str) -> Pin | None:

