@@ -43,6 +43,7 @@ def build(
         OrderError: A run's rows descend.
         DuplicatePathError: Two pins for one path; names both references.
         BadKeyError: An empty path.
+        ManifestError: The folder cannot be written (disk full).
         ProtocolError: A negative size, an unknown source, or a run with more or fewer rows than announced.
     """
     with tempfile.TemporaryDirectory(prefix="asyncref-sort-", dir=folder) as spills:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -17,6 +18,7 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 pc: Final[Any] = pyarrow.compute
 """Arrow's kernels, untyped: the stubs know fewer kinds of argument than the kernels take."""
 
+_arrow: Final[Any] = pa
 _HEX_OF: Final = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), "<u2")
 # Two bytes a look-up: half the gathers of one byte each; the table of 256 KB stays in the second-level cache.
 # Index: first byte + 256 * second byte, as a little-endian load gives it.
@@ -26,6 +28,12 @@ _NIBBLE_OF: Final = np.zeros(256, np.uint8)
 _NIBBLE_OF[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16, dtype=np.uint8)
 _SEXTET_OF: Final = np.zeros(256, np.uint8)
 _SEXTET_OF[_BASE64] = np.arange(64, dtype=np.uint8)
+
+
+def concat(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """One batch of several; of one, itself."""
+    joined: pa.RecordBatch = batches[0] if len(batches) == 1 else _arrow.concat_batches(batches)
+    return joined
 
 
 def is_empty(column: Column) -> bool:

@@ -14,6 +14,7 @@ import orjson
 import pyarrow as pa
 
 from asyncref.manifest.columns import (
+    Bytes,
     Column,
     fixed_bytes,
     fixed_rows,
@@ -119,7 +120,8 @@ def _presence(column: Column) -> memoryview:
     rows = len(column)
     if column.null_count in (0, rows):
         return memoryview((b"\0" if column.null_count else b"\1") * rows)
-    return column.is_valid().to_numpy(zero_copy_only=False).view(np.uint8).data
+    valid: Bytes = column.is_valid().to_numpy(zero_copy_only=False).view(np.uint8)
+    return memoryview(valid.data)
 
 
 def _meaning(sources: Sequence[Source]) -> bytes:

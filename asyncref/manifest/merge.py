@@ -14,10 +14,9 @@ from typing import Final
 
 import pyarrow as pa
 
-from asyncref.errors import OrderError, ProtocolError
-from asyncref.manifest.columns import Column, is_empty, pc
+from asyncref.errors import ManifestError, OrderError, ProtocolError
+from asyncref.manifest.columns import Column, concat, is_empty, pc
 from asyncref.manifest.parts import GROUP_ROWS
-from asyncref.manifest.writer import concat
 from asyncref.model import ENTRY_SCHEMA
 
 _SPILL_ROWS: Final = 4096
@@ -158,12 +157,15 @@ class _Spill:
     @classmethod
     def write(cls, path: Path, batches: Iterable[pa.RecordBatch]) -> _Spill:
         largest = 1
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, ENTRY_SCHEMA) as writer:
-            for batch in batches:
-                for start in range(0, len(batch), _SPILL_ROWS):
-                    block = batch.slice(start, _SPILL_ROWS)
-                    largest = max(largest, block.nbytes)
-                    writer.write_batch(block)
+        try:
+            with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, ENTRY_SCHEMA) as writer:
+                for batch in batches:
+                    for start in range(0, len(batch), _SPILL_ROWS):
+                        block = batch.slice(start, _SPILL_ROWS)
+                        largest = max(largest, block.nbytes)
+                        writer.write_batch(block)
+        except OSError as error:
+            raise ManifestError(f"rows cannot be set aside for sorting: {error}", uri=str(path)) from error
         return cls(path, largest)
 
     def read(self) -> Iterator[pa.RecordBatch]:

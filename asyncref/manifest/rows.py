@@ -7,7 +7,8 @@ MD5 and no digest of its own, its digest is its reference (as W&B has it for ref
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -43,6 +44,7 @@ _HEX_ETAG: Final = r'\A"[0-9a-f]{32}"\z'
 _HEX_MD5: Final = r"\Amd5:[0-9a-f]{32}\z"
 _NO_TEXT: Final = pa.scalar(None, pa.string())
 _ENTRIES_A_STEP: Final = 4096
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def refs(batch: pa.RecordBatch, sources: Sequence[Source]) -> Column:
@@ -135,10 +137,17 @@ def entries_of(batch: pa.RecordBatch, sources: Sequence[Source]) -> Iterator[Ent
 
 def logical_entries(rows: pa.RecordBatch | pa.Table) -> Iterator[Entry]:
     """The entries of a logical batch or table, in order."""
-    columns = (rows.column(name).to_pylist() for name in LOGICAL_SCHEMA.names)
+    columns = [rows.column(name).to_pylist() for name in LOGICAL_SCHEMA.names if name != "modified"]
+    columns.insert(LOGICAL_SCHEMA.get_field_index("modified"), _moments(rows.column("modified")))
     for path, ref, size, digest, etag, version, checksum, modified, source in zip(*columns, strict=True):
         pin = Pin(size=size, etag=etag, version=version, checksum=checksum, digest=digest, modified=modified)
         yield Entry(path=path, ref=ref, digest=digest, pin=pin, source=source)
+
+
+def _moments(column: Any) -> list[datetime | None]:
+    # 0.5 us a value; Arrow's own conversion of times with a zone takes 3.
+    counts = column.cast(pa.int64()).to_pylist()
+    return [None if count is None else _EPOCH + timedelta(microseconds=count) for count in counts]
 
 
 def replaced(batch: pa.RecordBatch, **columns: Column) -> pa.RecordBatch:

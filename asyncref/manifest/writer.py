@@ -20,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from asyncref.errors import ManifestError
 from asyncref.manifest.checks import check_values, unique
-from asyncref.manifest.columns import Column, pc, text_bytes, text_ends
+from asyncref.manifest.columns import Column, concat, pc, text_bytes, text_ends
 from asyncref.manifest.digest import Digests
 from asyncref.manifest.parts import GROUP_ROWS, Part, Writer
 from asyncref.manifest.rows import canonical
@@ -122,11 +123,6 @@ def _blocks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield concat(waiting)
 
 
-def concat(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    """One batch of several; of one, itself."""
-    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)  # type: ignore[attr-defined]
-
-
 def _trailing(path: Column) -> int:
     last, kept = path[-1], 1
     while kept < len(path) and path[-1 - kept] == last:
@@ -195,13 +191,25 @@ class _Parts:
             self._done = [self._filed(part) for part in self._done]
 
     def _filed(self, part: Part) -> Part:
-        if self._folder is None:
-            self.scratch = Scratch()
-            self._folder = self.scratch.path
-        target = self._folder / f"{part.hash}.parquet"
         assert isinstance(part.where, pa.Buffer)
-        target.write_bytes(memoryview(cast("bytes", part.where)))
+        try:
+            if self._folder is None:
+                self.scratch = Scratch()
+                self._folder = self.scratch.path
+            target = self._folder / f"{part.hash}.parquet"
+            _write(target, part.where)
+        except OSError as error:
+            where = str(self._folder or tempfile.gettempdir())
+            raise ManifestError(f"a part cannot be written: {error.strerror}", uri=where) from error
         return Part(first=part.first, last=part.last, rows=part.rows, bytes=part.bytes, hash=part.hash, where=target)
+
+
+def _write(target: Path, data: pa.Buffer) -> None:
+    try:
+        target.write_bytes(memoryview(cast("bytes", data)))
+    except OSError:
+        target.unlink(missing_ok=True)
+        raise
 
 
 class _OpenPart:
