@@ -8,12 +8,14 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import anyio
 import pytest
 
 from asyncref.engine.fetch import fetch
 from asyncref.engine.fetch import target as target_module
 from asyncref.engine.fetch.paths import decode
 from asyncref.engine.flow import Meter
+from asyncref.engine.scan import Target, scan
 from asyncref.errors import (
     AccessDeniedError,
     ChangedError,
@@ -490,11 +492,12 @@ async def test_an_unknown_option_is_refused_before_anything_is_written(tmp_path:
     assert listed(tmp_path) == []
 
 
-async def test_an_entry_without_any_pin_is_fetched_and_said_to_be(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ref", ["folder", "folder/", ""])
+async def test_an_entry_without_any_pin_is_fetched_and_a_prefix_is_said_to_be_none(tmp_path: Path, ref: str) -> None:
     store = MemoryStore()
     contents = filled(store, "a")
     source = replace(source_of(store), checksum=False)
-    entries = [Entry(path, f"memory://bucket/{path}", "digest", Pin()) for path in ("a", "folder")]
+    entries = [Entry(path, f"memory://bucket/{key}", "digest", Pin()) for path, key in (("a", "a"), ("folder", ref))]
     with mounted(store):
         report = await fetch(Manifest.from_entries(entries[:1], sources=[source]), tmp_path)
         assert (report.unpinned, tree(tmp_path)) == (1, contents)
@@ -502,6 +505,35 @@ async def test_an_entry_without_any_pin_is_fetched_and_said_to_be(tmp_path: Path
             await fetch(Manifest.from_entries(entries[1:], sources=[source]), tmp_path)
     assert isinstance(caught.value.failures[0].error, UnsupportedError)
     assert "checksum=False" in str(caught.value)
+
+
+async def test_a_cancelled_fetch_leaves_whole_files_only(tmp_path: Path) -> None:
+    store = MemoryStore()
+    contents = filled(store, *NASTY, large=True)
+    store.latency_s = 0.01
+    with mounted(store), anyio.move_on_after(5) as scope:
+        async with anyio.create_task_group() as group:
+            group.start_soon(fetch, pinned(store), tmp_path)
+            while not store.requests["get"]:  # noqa: ASYNC110  the store counts, it signals nothing
+                await anyio.sleep(0.001)
+            scope.cancel()
+    assert scope.cancelled_caught
+    assert tree(tmp_path).items() <= contents.items()
+
+
+async def test_files_come_back_and_a_file_that_changed_is_named(tmp_path: Path) -> None:
+    tree_root = tmp_path / "source"
+    (tree_root / "d").mkdir(parents=True)
+    for name in ("kept", "d/changed", "gone"):
+        (tree_root / name).write_bytes(noise(1000, name))
+    manifest = await scan([Target(uri=f"file://{tree_root}/")])
+    (tree_root / "d" / "changed").write_bytes(noise(1000, "of the same size"))
+    (tree_root / "gone").unlink()
+    with pytest.raises(FetchError) as caught:
+        await fetch(manifest, tmp_path / "out")
+    errors = {failure.path: type(failure.error) for failure in caught.value.failures}
+    assert errors == {"d/changed": ChangedError, "gone": NotFoundError}
+    assert tree(tmp_path / "out") == {"kept": noise(1000, "kept")}
 
 
 async def test_file_modes_follow_the_umask(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import anyio
@@ -55,8 +55,7 @@ class Job:
         unranged: The server ignored a range: the object has to be read in one piece.
         unsure: A file of the same size lies there and nothing tells whether it is this one.
         error: Why it failed; the parts that are left are not asked for.
-        lock: Held to open the sink and to move to another attempt.
-        older: Pins already tried.
+        older: Older manifests already tried.
     """
 
     entry: Entry
@@ -75,8 +74,8 @@ class Job:
     unranged: bool = False
     unsure: bool = False
     error: Exception | None = None
-    lock: anyio.Lock = field(default_factory=anyio.Lock)
     older: int = 0
+    _lock: anyio.Lock | None = None
 
     @classmethod
     def of(cls, entry: Entry, source: Source, place: Place, *, local: str = "", index: int = 0) -> Job:
@@ -85,6 +84,13 @@ class Job:
         attempt = first(entry.pin, versioned=place.versioned)
         key = source.key_of(entry.ref)
         return cls(entry, source, place, key, entry.pin, attempt, parts, local, index, left=len(parts))
+
+    @property
+    def lock(self) -> anyio.Lock:
+        """Held to open the sink of several parts and to move to another attempt."""
+        if self._lock is None:  # few objects need one, and making it costs 5 µs
+            self._lock = anyio.Lock()
+        return self._lock
 
     @property
     def is_pinned(self) -> bool:

@@ -122,13 +122,20 @@ class Transfer:
                 await self._close(job)
 
     async def _part(self, job: Job, part: Part) -> None:
-        if not job.opened:
+        if len(job.parts) == 1:
+            await self._open(job)
+        elif not job.opened:
             async with job.lock:
                 if not job.opened:
-                    job.sink = await self.outlet.open(job)
-                    job.opened = True
+                    await self._open(job)
         if job.sink is not None and not job.unranged and not await self.reader.read(job, part, job.sink):
             job.unranged = True
+
+    async def _open(self, job: Job) -> None:
+        if not job.is_pinned and (not job.key or job.key.endswith("/")):
+            raise _no_object(job)  # on S3 a read of no key would be a listing
+        job.sink = await self.outlet.open(job)
+        job.opened = True
 
     async def _close(self, job: Job) -> None:
         try:
@@ -181,13 +188,16 @@ class Transfer:
 
 def _explained(job: Job, error: Exception) -> Exception:
     """A reference without pins may stand for a whole prefix, which is nothing that a read can bring."""
-    if type(error) is NotFoundError and not job.source.checksum and not job.is_pinned:
-        return UnsupportedError(
-            "a reference made with checksum=False has no list of its objects and cannot be fetched",
-            uri=job.entry.ref,
-            hint="make the reference again with checksums",
-        )
-    return error
+    unknown = not job.is_pinned and job.pin.size is None
+    return _no_object(job) if type(error) is NotFoundError and unknown else error
+
+
+def _no_object(job: Job) -> UnsupportedError:
+    return UnsupportedError(
+        "no such object; a reference to a prefix made with checksum=False has no list of its objects to fetch",
+        uri=job.entry.ref,
+        hint="make the reference again with checksums",
+    )
 
 
 async def _next(receive: MemoryObjectReceiveStream[Sequence[Job]]) -> Sequence[Job]:
