@@ -202,12 +202,21 @@ async def verify(
     storage_options: Options = None,
     limits: Limits | None = None,
     progress: bool | ProgressHook = False,
+    escape: bool = False,
 ) -> VerifyReport:
-    """Whether a folder holds a manifest's bytes: a verdict for each file."""
+    """Whether a folder holds a manifest's bytes: a verdict for each file.
+
+    `escape` must be what the folder was fetched with.
+    """
     manifest = await load(source, registry=registry, storage_options=storage_options, limits=limits)
     with displayed(progress) as hook:
         return await _verify(
-            manifest, Path(folder), filter=Filter.of(include, exclude), limits=limits or Limits(), progress=hook
+            manifest,
+            Path(folder),
+            filter=Filter.of(include, exclude),
+            limits=limits or Limits(),
+            progress=hook,
+            escape=escape,
         )
 
 
@@ -217,6 +226,7 @@ async def stream(
     *,
     concurrency: int | None = None,
     memory_bytes: int | None = None,
+    ordered: bool = True,
     include: Globs = None,
     exclude: Globs = None,
     registry: str | None = None,
@@ -230,19 +240,21 @@ async def stream(
         source: See the module.
         concurrency: Requests in flight.
         memory_bytes: Bound on bytes in flight.
+        ordered: In manifest order; False: as they complete.
         include: Globs of what to read.
         exclude: Globs of what to leave out; they win.
         registry: Another registry's URL.
         storage_options: Win over what the manifest recorded of its sources.
 
     Yields:
-        An iterator of items in manifest order: `path`, `data`, or `error` where this entry failed.
+        An iterator of items: `path`, `data`, or `error` where this entry failed.
     """
     manifest = await load(source, registry=registry, storage_options=storage_options)
     async with _stream(
         manifest,
         concurrency=concurrency,
         memory_bytes=memory_bytes,
+        ordered=ordered,
         filter=Filter.of(include, exclude),
         storage_options=storage_options,
     ) as objects:

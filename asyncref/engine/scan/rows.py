@@ -16,7 +16,7 @@ from asyncref.globs import Filter
 from asyncref.model import ENTRY_SCHEMA, KeyRange, Source
 
 BadKeys = Literal["raise", "skip"]
-_BAD_SEGMENT: Final = r"(?:^|/)\.\.?(?:/|$)|\x00"
+_BAD_SEGMENT: Final = r"^$|(?:^|/)\.\.?(?:/|$)|\x00"
 _NAMED_BAD_KEYS: Final = 20
 
 
@@ -78,7 +78,7 @@ class RowMaker:
             BadKeyError: Bad keys, unless they are to be skipped.
         """
         paths = self._relative(page.column(0))
-        keep = self._keep(paths, page.column(1))
+        keep = self._keep(page.column(0), paths, page.column(1))
         if keep is not None:
             page, paths = page.filter(keep), paths.filter(keep)
         if self.source.name and len(paths):
@@ -101,19 +101,22 @@ class RowMaker:
             schema=ENTRY_SCHEMA,
         )
 
-    def _keep(self, paths: pa.StringArray, size: pa.Int64Array) -> pa.BooleanArray | None:
+    def _keep(self, keys: pa.StringArray, paths: pa.StringArray, size: pa.Int64Array) -> pa.BooleanArray | None:
         """Which rows stay; None for all of them, found without a look at single paths."""
         keep: pa.BooleanArray | None = None
-        if self.folder_markers and (markers := pc.ends_with(paths, "/")).true_count:
+        if self.folder_markers and (markers := pc.ends_with(keys, "/")).true_count:
             folders = pc.and_(markers, pc.equal(size, 0)).fill_null(False)
             self.skipped["folder_marker"] += folders.true_count
             keep = pc.invert(folders)
-        # A `.` segment needs `/.` somewhere in the page's bytes, or a path that starts with a dot.
+        # A `.` segment needs `/.` somewhere in the page's bytes, or a path that starts with a dot. An empty path (bytes
+        # under the very prefix) can only be the first.
         raw = _raw(paths)
-        if b"/." in raw or b"\0" in raw or pc.starts_with(paths, ".").true_count:
+        if b"/." in raw or b"\0" in raw or pc.starts_with(paths, ".").true_count or _is_empty(paths, 0):
             bad = pc.match_substring_regex(paths, _BAD_SEGMENT)
+            if keep is not None:
+                bad = pc.and_(bad, keep)
             if bad.true_count:
-                self.refuse(paths.filter(bad).to_pylist())
+                self.refuse(keys.filter(bad).to_pylist())
                 keep = pc.invert(bad) if keep is None else pc.and_not(keep, bad)
         if self.wanted and len(paths):
             taken = self._wanted(paths)
@@ -168,6 +171,10 @@ def _without(texts: pa.StringArray, head_bytes: int) -> pa.StringArray:
     pairs[1::2] = starts[:-1] + head_bytes
     split = pa.StringArray.from_buffers(2 * count, pa.py_buffer(pairs), data)
     return split.take(pa.array(np.arange(1, 2 * count, 2, dtype=np.int32)))
+
+
+def _is_empty(texts: pa.StringArray, at: int) -> bool:
+    return len(texts) > at and not texts[at].as_py()
 
 
 def _raw(texts: pa.StringArray) -> bytes:

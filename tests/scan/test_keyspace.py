@@ -1,0 +1,118 @@
+"""The partition of a key space: every key exactly once, whatever the keys, the pages and who answers when."""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asyncref.engine.scan.alphabet import is_legal
+from asyncref.engine.scan.keyspace import KeySpace, Span
+from asyncref.model import Cursor, Page
+
+EMPTY = pa.RecordBatch.from_pylist([], schema=pa.schema([]))
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6)
+SHAPES = st.one_of(
+    TEXT,
+    st.integers(0, 500).map(lambda number: f"obj-{number:06d}"),
+    st.tuples(st.integers(2020, 2024), st.integers(1, 12), st.integers(1, 28)).map(
+        lambda day: f"logs/{day[0]}/{day[1]:02d}/{day[2]:02d}/part"
+    ),
+    st.integers(0, 2**64).map(lambda number: f"{number:016x}"),
+    st.integers(0x1F300, 0x1F5FF).map(lambda point: f"\U0001f300{chr(point)}"),
+)
+
+
+@dataclass
+class Server:
+    """A modelled listing: the keys after a marker, so many a page."""
+
+    keys: list[str]
+    page_rows: int
+    inclusive: bool = False
+    requests: int = 0
+    markers: list[str] = field(default_factory=list)
+
+    def page(self, after: str | None, *, going_on: bool) -> tuple[list[str], bool]:
+        self.requests += 1
+        start = 0
+        if after is not None:
+            inclusive = self.inclusive and not going_on
+            start = (bisect_left if inclusive else bisect_right)(self.keys, after)
+            if not going_on:
+                self.markers.append(after)
+        rows = self.keys[start : start + self.page_rows]
+        return rows, start + self.page_rows < len(self.keys)
+
+
+def listed(server: Server, workers: int, choose: random.Random) -> dict[int, list[str]]:
+    """Drive the real splitter with answers in a random order; the keys that each run kept."""
+    space = KeySpace(page_rows=server.page_rows)
+    runs: dict[int, list[str]] = {}
+    waiting: list[tuple[Span, str | None, bool]] = [(space.start(), None, False)]
+    while waiting:
+        span, after, going_on = waiting.pop(choose.randrange(len(waiting)))
+        rows, more = server.page(after, going_on=going_on)
+        low = 0 if span.after is None else bisect_right(rows, span.after)
+        high = len(rows) if span.last is None else bisect_right(rows, span.last)
+        kept = rows[low:high]
+        page = Page(EMPTY, rows[0] if rows else None, rows[-1] if rows else None, Cursor("more") if more else None)
+        goes_on = space.saw(span, page, kept=len(kept), keys=rows[1:-1:3])
+        runs.setdefault(span.run, []).extend(kept)
+        if goes_on:
+            waiting.append((span, rows[-1], True))
+        waiting += [(stolen, stolen.after, False) for stolen in space.steal(workers - space.active)]
+    return runs
+
+
+@given(st.sets(SHAPES, max_size=400), st.integers(1, 40), st.integers(1, 16), st.booleans(), st.integers(0, 2**32))
+@settings(max_examples=300, deadline=None)
+def test_every_key_is_in_one_run_once_and_in_order(
+    keys: set[str], page_rows: int, workers: int, inclusive: bool, seed: int
+) -> None:
+    server = Server(sorted(keys), page_rows, inclusive)
+    runs = listed(server, workers, random.Random(seed))
+    assert sorted(key for run in runs.values() for key in run) == server.keys
+    assert all(run == sorted(run) for run in runs.values())
+
+
+@given(st.sets(SHAPES, min_size=50, max_size=400), st.integers(0, 2**32))
+@settings(max_examples=100, deadline=None)
+def test_every_pivot_is_a_legal_key(keys: set[str], seed: int) -> None:
+    server = Server(sorted(keys), page_rows=5)
+    listed(server, 8, random.Random(seed))
+    seen = {character for key in keys for character in key}
+    assert all(is_legal(character) or character in seen for marker in server.markers for character in marker)
+
+
+def test_a_listing_that_ends_in_its_first_page_costs_one_request() -> None:
+    server = Server([f"{number:03d}" for number in range(10)], page_rows=1000)
+    listed(server, 64, random.Random(1))
+    assert server.requests == 1
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        [f"obj-{number:09d}" for number in range(20_000)],
+        sorted(f"{random.Random(number).getrandbits(128):032x}" for number in range(20_000)),
+        [f"images/{number // 200:04d}/{number % 200:03d}.jpg" for number in range(20_000)],
+    ],
+    ids=["counter", "uuid", "folders"],
+)
+def test_twenty_pages_cost_at_most_twenty_two_requests(keys: list[str]) -> None:
+    server = Server(keys, page_rows=1000)
+    listed(server, 64, random.Random(1))
+    assert server.requests <= 22
+
+
+def test_a_large_listing_is_spread_over_workers() -> None:
+    server = Server(sorted(f"{random.Random(number).getrandbits(128):032x}" for number in range(50_000)), page_rows=100)
+    runs = listed(server, 16, random.Random(1))
+    assert len(runs) >= 16
+    assert server.requests <= 550
