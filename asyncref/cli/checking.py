@@ -17,6 +17,7 @@ from asyncref.cli.options import Bounds, Output, Place, Selection, Storage, grou
 from asyncref.cli.output import emit_json, emit_lines
 from asyncref.cli.reading import change_line
 from asyncref.cli.running import run
+from asyncref.display import human_bytes
 from asyncref.engine.flow import ProgressHook
 from asyncref.globs import Filter
 
@@ -80,7 +81,9 @@ def verify(
     if output.as_json:
         emit_json("asyncref.verify/1", report.to_json())
     else:
-        emit_lines(str(report).splitlines())
+        emit_lines(f"{one.verdict}  {one.path}: {one.reason}" for one in report.findings)
+        counts = ", ".join(f"{count:,} {verdict}" for verdict, count in report.counts.items() if count)
+        emit_lines([f"{counts or 'no files'}; {human_bytes(report.bytes)} read in {report.elapsed_s:.1f} s"])
     if not report.ok:
         raise typer.Exit(DIFFERENT)
 

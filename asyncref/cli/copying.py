@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -17,6 +17,8 @@ from asyncref.engine.fetch import FetchReport
 from asyncref.errors import FetchError
 
 app = typer.Typer()
+
+_NAMED_IN_THE_LINE: Final = 3  # the error's own line names so many
 
 
 def fetch(
@@ -78,7 +80,7 @@ def _show_failures(error: FetchError, output: Output) -> None:
     if output.as_json:
         failures = [{"path": one.path, "ref": one.ref, **_why(one.error)} for one in error.failures]
         emit_json("asyncref.fetch/1", {"failed": len(failures), "failures": failures})
-    else:
+    elif len(error.failures) > _NAMED_IN_THE_LINE:
         emit_lines(f"failed  {one.path}: {one.error}" for one in error.failures)
 
 

@@ -32,7 +32,7 @@ _LABELS: Final = ("train/0.png", "train/1.png", "train/2.png", "test/0.png", "te
 _SCRIPT: Final = """\
 import asyncref as wandb
 
-run = wandb.init(project="demo", job_type="train")
+run = wandb.init(job_type="train")
 artifact = wandb.Artifact(name="photos", type="dataset")
 artifact.add_reference(uri="file://{tree}")
 run.log_artifact(artifact)
@@ -76,7 +76,7 @@ class Stage:
 
     def say(self, text: str) -> None:
         """A sentence or more."""
-        emit_lines(textwrap.wrap(text, 100))
+        emit_lines(textwrap.wrap(text, 100, break_on_hyphens=False))
 
     def run(self, command: str, *, expect: int = OK) -> None:
         """Print a command line, run it, show what it prints.
@@ -125,7 +125,7 @@ def _play(folder: Path) -> None:
         _versioned_bucket(stage)
         _unversioned_bucket(stage)
         _file_tree(stage)
-    emit_lines(["", "That is all: nothing was copied at scan and log, and v0 stayed v0."])
+    emit_lines(["", "That is all: log copied nothing, and v0 stayed v0."])
 
 
 def _versioned_bucket(stage: Stage) -> None:
@@ -180,7 +180,7 @@ def _file_tree(stage: Stage) -> None:
     (stage.folder / "train.py").write_text(script)
     emit_lines(["  " + line for line in script.splitlines()])
     stage.run("python train.py")
-    stage.run("asyncref lineage demo/photos:v0")
+    stage.run("asyncref lineage photos:v0")
 
 
 @contextmanager
@@ -206,6 +206,8 @@ def _stage(folder: Path, endpoint: str) -> Stage:
         "ASYNCREF_HOME": str(folder / "asyncref"),
         "ASYNCREF_REGISTRY": f"sqlite:///{folder / 'registry.db'}",
         "NO_PROXY": "127.0.0.1",
+        "WANDB_ENTITY": "you",
+        "WANDB_PROJECT": "demo",
     }
     client = import_module("boto3").client(
         "s3",

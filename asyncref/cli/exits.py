@@ -19,6 +19,16 @@ DIFFERENT: Final = 3
 INCOMPLETE: Final = 4
 INTERRUPTED: Final = 130
 
+# What hints say of the Python face, in the words of the command line.
+_FLAGS: Final = {
+    "allow_missing_references=True": "--allow-missing",
+    "allow_partial=True": "--allow-partial",
+    "anon=True": "--anon",
+    "bad_keys='skip'": "--bad-keys skip",
+    "escape=True": "--escape",
+    "overwrite=True": "--overwrite",
+}
+
 
 def line_and_code(error: Exception) -> tuple[str, int]:
     """The line for stderr and the exit code of an error that ended a command.
@@ -46,6 +56,8 @@ def silence_stdout() -> None:
 
 
 def _line(text: str) -> str:
+    for argument, flag in _FLAGS.items():
+        text = text.replace(argument, flag)
     return f"asyncref: error: {printable(text)}"
 
 

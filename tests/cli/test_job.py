@@ -92,13 +92,25 @@ def test_an_overwritten_object_without_versions_is_named_and_the_exit_code_is_4(
     bucket = filled({"data/a": b"one", "data/b": b"two"}, versioned=False)
     s3_cli("log", "data", f"s3://{bucket}/data")
     moto.client().put_object(Bucket=bucket, Key="data/a", Body=b"ONE")
-    done = s3_cli("fetch", "data:v0", code=4)
-    assert len(done.stderr.splitlines()) == 1
-    assert done.stderr.startswith("asyncref: error: ")
-    assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["failed  a"]
+    line = s3_cli.refused("fetch", "data:v0", code=4)
+    assert "1 of 2" in line
+    assert "a: s3://" in line
+    assert "--allow-missing" in line
     document = s3_cli.json("fetch", "data:v0", code=4)
     assert [one["path"] for one in document["failures"]] == ["a"]
     assert not (s3_cli.folder / "artifacts/data:v0").exists()
+    assert s3_cli.json("fetch", "data:v0", "--allow-missing")["missing"] == ["a"]
+
+
+def test_every_failed_entry_is_named_however_many_there_are(cli: Cli, tree: Path) -> None:
+    for index in range(10):
+        (tree / f"{index}.txt").write_text("before")
+    cli("scan", f"file://{tree}", "-o", "m.parquet")
+    for index in range(10):
+        (tree / f"{index}.txt").write_text("AFTER!")
+    done = cli("fetch", "m.parquet", "copy", code=4)
+    assert [line.split()[1] for line in done.stdout.splitlines()] == [f"{index}.txt:" for index in range(10)]
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_options_reach_the_scan(s3_cli: Cli, filled: Fill, moto: S3Server) -> None:
