@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from asyncref.engine.scan.alphabet import is_legal
 from asyncref.engine.scan.keyspace import KeySpace, Span
+from asyncref.engine.scan.seams import Seams
 from asyncref.model import Cursor, Page
 
 EMPTY = pa.RecordBatch.from_pylist([], schema=pa.schema([]))
@@ -35,6 +36,7 @@ class Server:
     keys: list[str]
     page_rows: int
     inclusive: bool = False
+    drops: bool = False
     requests: int = 0
     markers: list[str] = field(default_factory=list)
 
@@ -46,12 +48,14 @@ class Server:
             start = (bisect_left if inclusive else bisect_right)(self.keys, after)
             if not going_on:
                 self.markers.append(after)
+                start += self.drops and after not in self.keys  # as moto 5's ListObjectVersions does
         rows = self.keys[start : start + self.page_rows]
         return rows, start + self.page_rows < len(self.keys)
 
 
-def listed(server: Server, workers: int, choose: random.Random) -> dict[int, list[str]]:
+def listed(server: Server, workers: int, choose: random.Random, seams: Seams | None = None) -> dict[int, list[str]]:
     """Drive the real splitter with answers in a random order; the keys that each run kept."""
+    seams = seams or Seams()
     space = KeySpace(page_rows=server.page_rows)
     runs: dict[int, list[str]] = {}
     waiting: list[tuple[Span, str | None, bool]] = [(space.start(), None, False)]
@@ -64,6 +68,10 @@ def listed(server: Server, workers: int, choose: random.Random) -> dict[int, lis
         page = Page(EMPTY, rows[0] if rows else None, rows[-1] if rows else None, Cursor("more") if more else None)
         goes_on = space.saw(span, page, kept=len(kept), keys=rows[1:-1:3])
         runs.setdefault(span.run, []).extend(kept)
+        if kept:
+            seams.began(span.run, span.after, kept[0])
+        if not goes_on:
+            seams.ended(span.run, span.after, span.last, rows[high] if high < len(rows) else None)
         if goes_on:
             waiting.append((span, rows[-1], True))
         waiting += [(stolen, stolen.after, False) for stolen in space.steal(workers - space.active)]
@@ -75,10 +83,20 @@ def listed(server: Server, workers: int, choose: random.Random) -> dict[int, lis
 def test_every_key_is_in_one_run_once_and_in_order(
     keys: set[str], page_rows: int, workers: int, inclusive: bool, seed: int
 ) -> None:
-    server = Server(sorted(keys), page_rows, inclusive)
-    runs = listed(server, workers, random.Random(seed))
+    server, seams = Server(sorted(keys), page_rows, inclusive), Seams()
+    runs = listed(server, workers, random.Random(seed), seams)
+    assert seams.gaps() == []
     assert sorted(key for run in runs.values() for key in run) == server.keys
     assert all(run == sorted(run) for run in runs.values())
+
+
+@given(st.sets(SHAPES, min_size=100, max_size=400), st.integers(0, 2**32))
+@settings(max_examples=100, deadline=None)
+def test_a_server_that_drops_the_key_after_an_invented_marker_is_found_out(keys: set[str], seed: int) -> None:
+    server, seams = Server(sorted(keys), page_rows=5, drops=True), Seams()
+    runs = listed(server, 8, random.Random(seed), seams)
+    lost = set(server.keys) - {key for run in runs.values() for key in run}
+    assert bool(seams.gaps()) == bool(lost)
 
 
 @given(st.sets(SHAPES, min_size=50, max_size=400), st.integers(0, 2**32))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
 import anyio
 import pyarrow as pa
@@ -22,9 +23,10 @@ from asyncref.engine.flow.groups import one_error
 from asyncref.engine.scan.keyspace import KeySpace, Span
 from asyncref.engine.scan.pins import Pinner
 from asyncref.engine.scan.rows import RowMaker, in_order, trim
+from asyncref.engine.scan.seams import Seams
 from asyncref.engine.scan.spool import UNORDERED
-from asyncref.errors import OrderError, ProtocolError, TooManyObjectsError
-from asyncref.model import KeyRange, Limits, ListRequest, Page
+from asyncref.errors import ContainerNotFoundError, OrderError, ProtocolError, TooManyObjectsError
+from asyncref.model import PAGE_SCHEMA, KeyRange, Limits, ListRequest, Page
 
 Emit = Callable[[int, pa.RecordBatch], Awaitable[None]]
 """Takes rows of `ENTRY_SCHEMA` and the number of their run; awaits while the sink is full."""
@@ -88,6 +90,8 @@ class Lister:
     lane: Lane = field(init=False)
     first_page: Page | None = None
     """The first page, where finding out what the prefix means has already brought it."""
+    started: datetime = field(default_factory=lambda: datetime.now(UTC) - timedelta(seconds=2))
+    """Objects modified later may or may not be seen; S3's times have one second."""
 
     def __post_init__(self) -> None:
         self.lane = Lane("list", limits=self.limits, meter=self.meter, most=self.backend.traits.concurrency)
@@ -122,11 +126,14 @@ class Lister:
         """List one flat key space with workers that take ranges from each other."""
         traits = self.backend.traits
         space = KeySpace(self.prefix, page_rows=traits.page_rows, repeats=self.versions)
+        seams = Seams()
         with one_error():
             async with anyio.create_task_group() as group:
-                group.start_soon(self._follow, space.start(), space, group)
+                group.start_soon(self._follow, space.start(), space, seams, group)
+        if gaps := seams.gaps():
+            raise OrderError(f"the server leaves out {gaps[0]!r} when a listing starts right before it", uri=self.uri)
 
-    async def _follow(self, span: Span, space: KeySpace, group: TaskGroup) -> None:
+    async def _follow(self, span: Span, space: KeySpace, seams: Seams, group: TaskGroup) -> None:
         """List one range to its end, which others may move nearer meanwhile; start those others."""
         request = ListRequest(
             prefix=self.prefix,
@@ -141,10 +148,24 @@ class Lister:
             kept = trim(page.batch, KeyRange(span.after, span.last))
             going_on = space.saw(span, page, kept=kept.num_rows, keys=_samples(kept))
             for stolen in space.steal(self.lane.controller.most - space.active):
-                group.start_soon(self._follow, stolen, space, group)
+                group.start_soon(self._follow, stolen, space, seams, group)
+            if kept.num_rows:
+                seams.began(span.run, span.after, kept.column(0)[0].as_py())
+            if not going_on:
+                seams.ended(span.run, span.after, span.last, self._beyond(span, page.batch))
             await self._deliver(span.run, kept)
             if going_on:
                 request = replace(request, keys=KeyRange(span.after, span.last), cursor=page.cursor)
+
+    def _beyond(self, span: Span, batch: pa.RecordBatch) -> str | None:
+        """The first row behind a range's end, unless it changed since the scan began: then nobody has to have it."""
+        if span.last is None:
+            return None
+        rest = trim(batch, KeyRange(span.last, None))
+        if not rest.num_rows:
+            return None
+        modified = rest.column(PAGE_SCHEMA.get_field_index("modified"))[0].as_py()
+        return rest.column(0)[0].as_py() if modified is not None and modified < self.started else None
 
     def _check_order(self, span: Span, page: Page) -> None:
         if not in_order(page.batch):
@@ -170,6 +191,10 @@ class Lister:
                     active += 1
                 try:
                     await self._folder(folder, pending)
+                except ContainerNotFoundError:
+                    if folder == self.prefix:
+                        raise
+                    self.meter.skipped["vanished"] += 1
                 finally:
                     active -= 1
                     async with changed:

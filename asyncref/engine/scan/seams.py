@@ -1,0 +1,59 @@
+"""Proves that ranges of one listing join without a gap: what one range sees beyond its end, the next must have. Pure.
+
+Every range is left by a page that runs past its end, so the first key behind each cut is seen twice: by the
+range below, which trims it, and by the range that starts at the cut. A server that starts a listing wrongly
+at a marker that is no key (moto 5 leaves out the key after it) is found by this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class _Range:
+    """What is known of one range: its end, its first row, and the first row seen beyond its end."""
+
+    after: str | None
+    last: str | None = None
+    first_row: str | None = None
+    beyond: str | None = None
+
+
+@dataclass(slots=True)
+class Seams:
+    """Collects the ends of ranges while they are listed. Memory: three keys a range."""
+
+    _ranges: dict[int, _Range] = field(default_factory=dict)
+
+    def began(self, run: int, after: str | None, first_row: str) -> None:
+        """A range kept its first row; later calls for the same range change nothing."""
+        known = self._ranges.setdefault(run, _Range(after))
+        if known.first_row is None:
+            known.first_row = first_row
+
+    def ended(self, run: int, after: str | None, last: str | None, beyond: str | None) -> None:
+        """A range was listed to its end.
+
+        Args:
+            run: Its number.
+            after: Its lower end, exclusive.
+            last: Its final upper end, inclusive.
+            beyond: The first row behind it, if its last page had one that was there before the listing began.
+        """
+        known = self._ranges.setdefault(run, _Range(after))
+        known.last, known.beyond = last, beyond
+
+    def gaps(self) -> list[str]:
+        """Keys that one range saw and the range they belong to does not have; called when all have ended."""
+        ranges = sorted(self._ranges.values(), key=lambda known: known.after or "")
+        missing = []
+        for at, known in enumerate(ranges):
+            if known.beyond is None:
+                continue
+            owner = next(
+                (other for other in ranges[at + 1 :] if other.last is None or known.beyond <= other.last), None
+            )
+            if owner is not None and (owner.first_row is None or owner.first_row > known.beyond):
+                missing.append(known.beyond)
+        return missing
