@@ -18,7 +18,6 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 pc: Final[Any] = pyarrow.compute
 """Arrow's kernels, untyped: the stubs know fewer kinds of argument than the kernels take."""
 
-_arrow: Final[Any] = pa
 _HEX_OF: Final = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), "<u2")
 # Two bytes a look-up: half the gathers of one byte each; the table of 256 KB stays in the second-level cache.
 # Index: first byte + 256 * second byte, as a little-endian load gives it.
@@ -31,8 +30,10 @@ _SEXTET_OF[_BASE64] = np.arange(64, dtype=np.uint8)
 
 
 def concat(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    """One batch of several; of one, itself."""
-    joined: pa.RecordBatch = batches[0] if len(batches) == 1 else _arrow.concat_batches(batches)
+    """One batch of several that are not all empty; of one, itself."""
+    if len(batches) == 1:
+        return batches[0]
+    joined: pa.RecordBatch = pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
     return joined
 
 

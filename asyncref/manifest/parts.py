@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self, cast
@@ -204,16 +205,24 @@ class Writer:
         self._sink = sink or pa.BufferOutputStream()
         self._parquet = pq.ParquetWriter(
             self._sink,
-            DISK_SCHEMA,
+            DISK_SCHEMA.with_metadata({"asyncref": root}) if root is not None else DISK_SCHEMA,
             version="2.6",
             compression=_COMPRESSION,
             use_dictionary=False,
             column_encoding=_ENCODINGS,
             write_statistics=["path"],
-            store_schema=False,
+            store_schema=root is not None,  # with it Arrow writes the schema's metadata, too
         )
-        if root is not None:
-            self._parquet.add_key_value_metadata({"asyncref": root.decode()})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+            return
+        with suppress(pa.ArrowException, OSError, ValueError):  # else its finalizer writes to a closed file
+            self._parquet.close()
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add a compact batch as one row group."""

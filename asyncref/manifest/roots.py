@@ -77,7 +77,7 @@ class Root:
                 digest=values["digest"],
                 rows=values["rows"],
                 size=values["bytes"],
-                sources=tuple(Source(**source) for source in values["sources"]),
+                sources=tuple(map(_source, values["sources"])),
                 record=_record(values["record"]),
                 parts=tuple(values["parts"]),
             )
@@ -88,6 +88,11 @@ class Root:
 def parts_json(parts: Sequence[Part]) -> tuple[dict[str, Any], ...]:
     """Parts as a root lists them."""
     return tuple(part.to_json() for part in parts)
+
+
+def _source(values: dict[str, Any]) -> Source:
+    globs = {name: tuple(values.get(name, ())) for name in ("include", "exclude")}
+    return Source(**{**values, **globs})
 
 
 def _record(values: dict[str, Any]) -> Record:

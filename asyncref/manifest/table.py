@@ -135,10 +135,10 @@ class Manifest:
             ManifestError: It cannot be written; nothing is left then.
         """
         with written_whole(Path(path)) as file:
-            writer = Writer(pa.PythonFile(cast("IOBase", file), mode="w"), root=self.root().dump())
-            for batch in self.batches():
-                writer.write(batch)
-            writer.close()
+            sink = pa.PythonFile(cast("IOBase", file), mode="w")
+            with Writer(sink, root=self.root().dump()) as writer:
+                for batch in self.batches():
+                    writer.write(batch)
 
     def root(self) -> Root:
         """What the manifest says of itself, without its parts."""
