@@ -45,7 +45,9 @@ Retryable is a type, not a list of strings: the engine retries `RetryableError` 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
+
+_SHOWN: Final = 3
 
 
 class AsyncrefError(Exception):
@@ -257,8 +259,8 @@ class FetchError(AsyncrefError):
 
     def __str__(self) -> str:
         """One line, naming the first failures; `failures` has them all."""
-        shown = "; ".join(str(failure) for failure in self.failures[:3])
-        more = f"; and {len(self.failures) - 3} more" if len(self.failures) > 3 else ""
+        shown = "; ".join(str(failure) for failure in self.failures[:_SHOWN])
+        more = f"; and {len(self.failures) - _SHOWN} more" if len(self.failures) > _SHOWN else ""
         head = super().__str__()
         return f"{head}: {shown}{more}" if shown else head
 

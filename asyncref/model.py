@@ -223,6 +223,8 @@ class Source:
         requester_pays: The requester pays for requests and transfer.
         account: Storage account (Azure) or project to bill (GCS).
         checksum: False where entries are not pinned by content (`checksum=False`).
+        include: Globs by which it was scanned.
+        exclude: Globs by which it was scanned.
     """
 
     uri: str
@@ -237,6 +239,8 @@ class Source:
     requester_pays: bool = False
     account: str | None = None
     checksum: bool = True
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
     @property
     def root(self) -> str:

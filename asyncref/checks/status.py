@@ -111,14 +111,14 @@ async def status(
 ) -> StatusReport:
     """List a manifest's sources again and compare. Cost: that of a scan; no object of a bucket is read.
 
-    A manifest does not say by which globs it was made: give them again, or what they left out counts as new.
+    Each source is listed by the globs that it was scanned by.
 
     Args:
         manifest: What is pinned.
         storage_options: Win over what the manifest recorded of its sources.
         limits: Bounds.
         progress: Called with the meter of each source's scan.
-        filter: Globs: what to compare.
+        filter: Globs over paths: what to compare.
 
     Raises:
         ContainerNotFoundError: A bucket that is not there.
@@ -127,7 +127,7 @@ async def status(
     found: list[Manifest | None] = []
     notes: list[str] = []
     for source in manifest.sources:
-        found.append(await _scan_again(source, storage_options, limits or Limits(), progress, filter))
+        found.append(await _scan_again(source, storage_options, limits or Limits(), progress))
         notes += _notes_of(source, found[-1])
     diff, now = await anyio.to_thread.run_sync(partial(_compared, manifest, found, filter))
     return StatusReport(diff=diff, now=now, notes=tuple(dict.fromkeys(notes)))
@@ -138,7 +138,6 @@ async def _scan_again(
     storage_options: Mapping[str, Any] | None,
     limits: Limits,
     progress: ProgressHook | None,
-    wanted: Filter,
 ) -> Manifest | None:
     """One source as it is now; None if nothing is left of it."""
     target = Target(uri=source.uri, name=source.name or None, checksum=source.checksum)
@@ -146,8 +145,7 @@ async def _scan_again(
         return await scan(
             [target],
             storage_options=merged(source, storage_options),
-            # Globs are relative to the reference: only without a name that is the path.
-            filter=Filter() if source.name else wanted,
+            filter=Filter(source.include, source.exclude),
             limits=limits,
             progress=progress,
             bad_keys="skip",

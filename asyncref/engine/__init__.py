@@ -1,0 +1,1 @@
+"""The engine: what drives backends (scan, fetch) and what surrounds every request (flow)."""

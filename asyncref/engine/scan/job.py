@@ -76,7 +76,9 @@ class Job:
                 await self._add_single(source, single_path(target, reference.key), reference.key, found, emit)
                 return
             seen = self.meter.objects + self.meter.skipped.total()
-            await self._list(source_of(target, reference, backend, found.prefix), backend, found, emit, discard)
+            await self._list(
+                source_of(target, reference, backend, found.prefix, self.wanted), backend, found, emit, discard
+            )
             if self.meter.objects + self.meter.skipped.total() == seen:
                 raise NothingFoundError("nothing there", uri=target.uri, hint="the listing is complete and empty")
 

@@ -15,6 +15,7 @@ from asyncref.backends.base import Backend
 from asyncref.engine.flow import Lane, Meter
 from asyncref.engine.scan.pins import page_of_pins
 from asyncref.errors import AccessDeniedError, NotFoundError, UnsupportedError
+from asyncref.globs import Filter
 from asyncref.model import KeyRange, Limits, ListRequest, Page, Pin, Source
 from asyncref.uri import Reference
 
@@ -58,10 +59,18 @@ class Listing:
     first_page: Page | None
 
 
-def source_of(target: Target, reference: Reference, backend: Backend, prefix: str) -> Source:
+def source_of(
+    target: Target, reference: Reference, backend: Backend, prefix: str, wanted: Filter | None = None
+) -> Source:
     """The record to store with the manifest."""
     return replace(
-        backend.source(reference), uri=target.uri, prefix=prefix, name=target.name or "", checksum=target.checksum
+        backend.source(reference),
+        uri=target.uri,
+        prefix=prefix,
+        name=target.name or "",
+        checksum=target.checksum,
+        include=wanted.include if wanted else (),
+        exclude=wanted.exclude if wanted else (),
     )
 
 
