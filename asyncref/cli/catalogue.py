@@ -16,7 +16,7 @@ from asyncref.display import human_bytes, human_count
 from asyncref.registry import Registry, RunRecord, Version
 from asyncref.uri import has_scheme
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None)
 
 
 @app.command("artifacts")

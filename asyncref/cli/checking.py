@@ -21,7 +21,7 @@ from asyncref.display import human_bytes
 from asyncref.engine.flow import ProgressHook
 from asyncref.globs import Filter
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None)
 
 _SIGNS: Final = {"new": "+", "gone": "-", "changed": "~", "newer_version": "="}
 

@@ -16,7 +16,7 @@ from asyncref.display import human_bytes, human_count
 from asyncref.engine.fetch import FetchReport
 from asyncref.errors import FetchError
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None)
 
 _NAMED_IN_THE_LINE: Final = 3  # the error's own line names so many
 

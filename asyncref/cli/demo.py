@@ -25,7 +25,7 @@ from asyncref.cli.exits import INCOMPLETE, OK
 from asyncref.cli.output import emit_lines
 from asyncref.errors import AsyncrefError, UsageError
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None)
 
 _PREFIX: Final = "datasets/mnist"
 _LABELS: Final = ("train/0.png", "train/1.png", "train/2.png", "test/0.png", "test/1.png", "labels.csv")

@@ -20,7 +20,7 @@ from asyncref.manifest import Manifest
 from asyncref.manifest.diff import Change
 from asyncref.model import Entry
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None)
 
 _SIGNS: Final = {"added": "+", "removed": "-", "changed": "~", "version_only": "="}
 

@@ -17,10 +17,11 @@ import orjson
 
 from asyncref.cli.options import LogFormat, Output
 from asyncref.cli.printable import printable
-from asyncref.display import display
+from asyncref.display import display, summary
 from asyncref.engine.flow import Meter, ProgressHook
 
 T = TypeVar("T")
+_log = logging.getLogger("asyncref.cli")
 
 
 def run(output: Output, start: Callable[[ProgressHook], Coroutine[Any, Any, T]]) -> T:
@@ -38,6 +39,8 @@ def run(output: Output, start: Callable[[ProgressHook], Coroutine[Any, Any, T]])
     shown = not output.no_progress and sys.stderr.isatty()
     with display(meters) if shown else nullcontext(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         result = runner.run(start(meters.append))
+    for meter in meters:
+        _log.info("%s", summary(meter))
     for note in dict.fromkeys(note for meter in meters for note in meter.notes):
         print(f"asyncref: note: {printable(note)}", file=sys.stderr)  # noqa: T201
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -20,7 +21,7 @@ from asyncref.manifest import Manifest
 from asyncref.registry import Registry, names
 from asyncref.uri import has_scheme
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None)
 
 _OUTCOMES: Final = {
     "new": "new version",
@@ -29,14 +30,39 @@ _OUTCOMES: Final = {
 }
 
 Sources = Annotated[
-    list[str], typer.Argument(metavar="SOURCE...", help="URIs, such as s3://bucket/prefix or file:///folder.")
+    list[str], typer.Argument(metavar="SOURCE", help="URIs, such as s3://bucket/prefix or file:///folder.")
 ]
-Under = Annotated[str | None, typer.Option("--name", metavar="PATH", help="Put the entries under this path.")]
-MaxObjects = Annotated[int | None, typer.Option("--max-objects", min=1, help="More are an error, never a cut.")]
-OnBadKeys = Annotated[BadKeys, typer.Option("--bad-keys", help="What to do with keys that no path can stand for.")]
-Checksum = Annotated[
-    bool, typer.Option("--checksum/--no-checksum", help="Without: one entry by its URI alone, no listing.")
-]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scanning:
+    """What to take from a source, and how to pin it."""
+
+    name: Annotated[str | None, typer.Option("--name", metavar="PATH", help="Put the entries under this path.")] = None
+    max_objects: Annotated[int | None, typer.Option("--max-objects", min=1, help="More are an error, never a cut.")] = (
+        None
+    )
+    bad_keys: Annotated[
+        BadKeys, typer.Option("--bad-keys", help="What to do with keys that no path can stand for.")
+    ] = BadKeys.raise_
+    checksum: Annotated[
+        bool, typer.Option("--checksum/--no-checksum", help="Without: a bucket is one entry by its URI, not listed.")
+    ] = True
+    no_heads: Annotated[
+        bool, typer.Option("--no-heads", help="Never ask object by object where the listing may not tell version ids.")
+    ] = False
+
+    def wanted(self, storage: Storage, bounds: Bounds, selection: Selection) -> dict[str, Any]:
+        """The keyword arguments of `verbs.scan`."""
+        return {
+            **reach(storage, bounds),
+            **selection.globs(),
+            "name": self.name,
+            "max_objects": self.max_objects,
+            "bad_keys": self.bad_keys.value,
+            "checksum": self.checksum,
+            "heads": "never" if self.no_heads else "auto",
+        }
 
 
 @app.command("scan")
@@ -47,14 +73,11 @@ def scan(
     storage: Storage,
     bounds: Bounds,
     selection: Selection,
+    scanning: Scanning,
     output: Output,
     file: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE.parquet", help="Where to save the manifest.")
     ] = None,
-    name: Under = None,
-    max_objects: MaxObjects = None,
-    bad_keys: OnBadKeys = BadKeys.raise_,
-    checksum: Checksum = True,
 ) -> None:
     """List a source into a manifest file.
 
@@ -62,8 +85,7 @@ def scan(
     """
     if file is not None:
         _check_writable(file)
-    chosen = {"name": name, "max_objects": max_objects, "bad_keys": bad_keys.value, "checksum": checksum}
-    wanted = {**reach(storage, bounds), **selection.globs(), **chosen}
+    wanted = scanning.wanted(storage, bounds, selection)
     manifest = run(output, lambda hook: verbs.scan(source, progress=hook, **wanted))
     if file is not None:
         manifest.save(file)
@@ -82,15 +104,12 @@ def log(
     storage: Storage,
     bounds: Bounds,
     selection: Selection,
+    scanning: Scanning,
     place: Place,
     output: Output,
     kind: Annotated[str, typer.Option("--type", help="The artifact's type, such as dataset or model.")] = "dataset",
     alias: Annotated[list[str] | None, typer.Option("--alias", help="An alias for the version; repeatable.")] = None,
     description: Annotated[str | None, typer.Option("--description", help="A sentence to keep with it.")] = None,
-    name: Under = None,
-    max_objects: MaxObjects = None,
-    bad_keys: OnBadKeys = BadKeys.raise_,
-    checksum: Checksum = True,
     allow_partial: Annotated[
         bool, typer.Option("--allow-partial", help="Log a scan that was cut short, marked; latest does not move.")
     ] = False,
@@ -104,8 +123,7 @@ def log(
         raise UsageError("log makes the version itself", uri=artifact, hint="give the name alone, aliases by --alias")
     aliases = names.check_aliases(alias)
     registry = Registry.open(place.registry)  # before the scan: a registry that cannot be written costs no hour
-    chosen = {"name": name, "max_objects": max_objects, "bad_keys": bad_keys.value, "checksum": checksum}
-    wanted = {**reach(storage, bounds), **selection.globs(), **chosen}
+    wanted = scanning.wanted(storage, bounds, selection)
     manifest = run(output, lambda hook: _manifest(source, wanted, hook))
     project, entity = whole.project or place.project, whole.entity or place.entity
     record = registry.start_run(project=project, entity=entity, job_type="asyncref log")

@@ -10,8 +10,8 @@ from asyncref.cli.output import emit_fields, emit_json, emit_lines, emit_table
 from asyncref.cli.running import configure
 from asyncref.registry import Registry
 
-app = typer.Typer()
-registry_app = typer.Typer(no_args_is_help=True, help="Show or upgrade the registry.")
+app = typer.Typer(rich_markup_mode=None)
+registry_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Show or upgrade the registry.")
 app.add_typer(registry_app, name="registry")
 
 
