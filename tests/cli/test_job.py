@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable
@@ -155,6 +157,34 @@ def test_log_lines_go_to_stderr_in_the_asked_form(cli: Cli, tree: Path) -> None:
     done = cli("scan", f"file://{tree}", "-vv", "--log-format", "json", "--json")
     assert done.stdout.startswith("{")
     assert all(line.startswith('{"time":') for line in done.stderr.splitlines())
+
+
+@pytest.mark.parametrize(("options", "shown"), [([], True), (["--no-progress"], False)])
+def test_the_display_is_for_a_terminal_on_stderr(cli: Cli, tree: Path, options: list[str], shown: bool) -> None:
+    terminal, theirs = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "asyncref", "scan", f"file://{tree}", "--json", *options],
+        cwd=cli.folder,
+        env=cli.environment | {"TERM": "xterm"},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        check=True,
+    )
+    os.close(theirs)
+    said = _read_all(terminal)
+    assert (b"scan 3" in said, b"\x1b[" in said) == (shown, shown)
+    assert done.stdout.startswith(b"{")
+
+
+def _read_all(terminal: int) -> bytes:
+    said = b""
+    try:
+        while chunk := os.read(terminal, 65536):
+            said += chunk
+    except OSError:  # how Linux ends a terminal whose other side is closed
+        pass
+    os.close(terminal)
+    return said
 
 
 def test_a_reader_that_leaves_early_is_no_error(cli: Cli, tree: Path) -> None:
