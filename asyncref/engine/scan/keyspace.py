@@ -4,13 +4,14 @@ A *span* is a half-open range `(after, last]` that one worker lists from its sta
 upper part of a span with much left. Nobody has to know whether a pivot exists or whether anything lies above
 it: the ranges partition the key space by construction, so a bad guess costs one request and never a key.
 
-Where to cut:
+Where to cut follows from a model of the keys (`alphabet.py`), and how far to trust the model from evidence:
 
-* Where the model of the key space (`alphabet.py`) gives a plausible size for what is left, the span is
-  cut into equal parts of it.
-* Where it does not (one page of a counter, a date or a deep folder fits a billion ways), every depth at
-  which the next keys may differ is a hypothesis; several are tried at once, and each empty answer removes
-  all above it.
+* *Gallop*: rows read so far make it likely that there are some times more. So a span is cut where the model
+  expects that many more rows. If the new span finds rows, all that the model sees in between counts as
+  evidence, for both; the next step is longer by the same factor.
+* *Share out*: what is supported by evidence is cut into equal parts, as many as there are idle workers.
+* Requests in vain (a cut that finds nothing, the partly filled last page of each range) are a bounded share
+  of the pages read and supported by evidence, so a small prefix is listed almost serially.
 
 The first page of a new span is at the same time the probe of its pivot: a full page costs the request that
 a one-key probe would cost, and brings a thousand keys where the guess was right.
@@ -18,7 +19,6 @@ a one-key probe would cost, and brings a thousand keys where the guess was right
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -26,13 +26,14 @@ from typing import Final
 from asyncref.engine.scan.alphabet import Alphabet, common_prefix
 from asyncref.model import Page
 
-PLAUSIBLE_ROWS: Final = 2e8
-"""Above this the model's estimate of what is left says only that the model does not fit."""
+GROWTH: Final = 8.0
+"""How many times the evidence the next gallop reaches; shorter after each that found nothing."""
+LEAST_GROWTH: Final = 2.0
 SPARE_PAGES: Final = 3.0
 """A span with fewer pages left than this is not worth a cut: both halves end in a partly filled page."""
-WASTE_A_PAGE: Final = 0.08
-"""Bound on requests in vain, as a share of the pages read."""
-DEPTHS_AT_ONCE: Final = 8
+FEW_PAGES: Final = 15
+WASTE_A_PAGE: Final = 0.045
+"""Bound on requests in vain: one for a few pages, then a share of the pages read or supported by evidence."""
 
 
 @dataclass(slots=True, eq=False)
@@ -46,13 +47,15 @@ class Span:
         position: The last key that the server went through; None before the first page.
         pages: Pages read.
         rows: Rows kept.
-        left: Estimated rows in `(position, last]`; 0 before the first page.
-        trusted: Whether that estimate is plausible.
-        first: The first key seen.
+        left: Rows in `(position, last]` by the model; 0 before the first page.
+        evidence: Rows that are known or well supported to lie in the span.
+        growth: How far the next gallop reaches, in multiples of the evidence.
         low: The first key of the last page.
-        varies: How many characters the keys of the last page share: they differ behind that.
-        overdue: Pages read since the model first said that little is left.
-        cut_at: The depth of the guess that opened this span; None where the model cut it.
+        on_page: Rows kept of the last page.
+        parent: The span that this one was cut from, until the first page answers.
+        claim: Rows of the parent that this span's first row would support.
+        stride: How many characters further a step goes that leaves what the model knows.
+        waits: A gallop from this span is unanswered.
     """
 
     run: int
@@ -62,12 +65,14 @@ class Span:
     pages: int = 0
     rows: int = 0
     left: float = 0.0
-    trusted: bool = False
-    first: str | None = None
+    evidence: float = 0.0
+    growth: float = GROWTH
     low: str | None = None
-    varies: int = 0
-    overdue: int = 0
-    cut_at: int | None = None
+    on_page: int = 0
+    parent: Span | None = None
+    claim: float = 0.0
+    stride: int = 1
+    waits: bool = False
 
 
 @dataclass(slots=True)
@@ -90,7 +95,6 @@ class KeySpace:
     steals: int = 0
     misses: int = 0
     _alphabet: Alphabet = field(default_factory=Alphabet)
-    _guesses: Counter[tuple[int, bool]] = field(default_factory=Counter)
     _next_run: int = 0
 
     @property
@@ -117,20 +121,33 @@ class KeySpace:
         self.pages += 1
         span.pages += 1
         span.rows += kept
-        if span.pages == 1 and span.cut_at is not None:
-            self._guesses[span.cut_at, kept > 0] += 1
+        span.on_page = kept
         if page.first is not None and page.last is not None:
             self._alphabet.learn((page.first, *keys, page.last))
-            span.first = span.first if span.first is not None else page.first
-            span.low = page.first
-            span.position = page.last
-            span.varies = common_prefix(page.first, page.last)
+            span.low, span.position = page.first, page.last
+        self._answer_parent(span)
         if page.cursor is None or self._is_past(span):
             self.spans.remove(span)
             self.misses += span.rows == 0
             return False
-        self._measure(span, kept)
+        span.evidence = max(span.evidence - kept, float(span.rows))
+        self._measure(span)
         return True
+
+    def _answer_parent(self, span: Span) -> None:
+        """The first page of a span tells how good the guess was that made it."""
+        parent, span.parent = span.parent, None
+        if parent is None:
+            return
+        parent.waits = False
+        if span.rows:
+            span.evidence = span.claim
+            parent.evidence = max(parent.evidence, span.claim)
+            span.stride = parent.stride * (1 if span.claim else 4)
+        else:
+            parent.growth = max(LEAST_GROWTH, parent.growth / 2)
+            parent.stride = max(1, parent.stride // 4)
+            parent.evidence = min(parent.evidence, float(parent.rows))
 
     def _is_past(self, span: Span) -> bool:
         if span.last is None or span.position is None:
@@ -141,68 +158,72 @@ class KeySpace:
         """New spans for at most `idle` workers, cut from the upper parts of those with most left."""
         found: list[Span] = []
         idle = min(idle, self._affordable())
+        skipped: set[int] = set()
         while len(found) < idle:
-            victim = max(self.spans, key=lambda span: span.left, default=None)
-            if victim is None or victim.left < SPARE_PAGES * self.page_rows:
+            candidates = (span for span in self.spans if span.run not in skipped and not span.waits)
+            victim = max(candidates, key=_reach, default=None)
+            if victim is None or _reach(victim) < SPARE_PAGES * self.page_rows:
                 break
             cuts = self._cuts(victim, idle - len(found))
-            for pivot, depth in cuts:
-                found.append(self._open(pivot, victim.last, depth))
+            for pivot, claim in cuts:
+                found.append(self._open(pivot, victim.last, victim, claim))
                 victim.last = pivot
             self.steals += len(cuts)
-            if victim.trusted and cuts:
+            if cuts and victim.left <= victim.evidence:
                 victim.left /= len(cuts) + 1
             else:
-                victim.left = 0.0  # the guesses have to answer first; the victim's next page measures again
-                victim.overdue = 0
+                victim.waits = bool(cuts)
+                skipped.add(victim.run)
         return found
 
-    def _open(self, after: str | None, last: str | None, cut_at: int | None = None) -> Span:
-        span = Span(self._next_run, after, last, cut_at=cut_at)
+    def _open(self, after: str | None, last: str | None, parent: Span | None = None, claim: float = 0.0) -> Span:
+        span = Span(self._next_run, after, last, parent=parent, claim=claim)
         self._next_run += 1
         self.spans.append(span)
         return span
 
-    def _measure(self, span: Span, rows: int) -> None:
-        """Estimate what is left of a span from the shares of its range that its last page and all its pages took.
+    def _affordable(self) -> int:
+        """How many cuts to try at once, so that requests in vain stay a small share of all.
 
-        One page may lie within a single folder and see nothing of the rest; all pages together may lie
-        behind a jump. The larger plausible one of the two holds.
+        A cut that finds nothing costs a request, one that finds something half a page: two ranges end in
+        partly filled pages instead of one. An unanswered cut counts as the former.
         """
-        if span.position is None or (span.last is not None and span.last <= span.position):
+        unanswered = sum(not span.pages for span in self.spans)
+        spent = self.misses + (self.steals - self.misses - unanswered) / 2
+        supported = sum(min(span.left, span.evidence) for span in self.spans) / self.page_rows
+        pages = self.pages + supported
+        allowed = 1 + WASTE_A_PAGE * max(0.0, pages - FEW_PAGES)
+        return max(0, int(allowed - spent) - unanswered)
+
+    def _measure(self, span: Span) -> None:
+        """What the model says is left of a span: its range, by the share of it that the last page took."""
+        if span.position is None or span.low is None or (span.last is not None and span.last <= span.position):
             span.left = 0.0
             return
         depth = self._divergence(span)
         share = self._alphabet.fraction
         here = share(span.position, depth)
         to_come = (1.0 if span.last is None else share(span.last, depth)) - here
-        both = [
-            _scaled(rows, to_come, here - share(span.low or "", depth)),
-            _scaled(span.rows, to_come, here - share(span.first or "", depth)),
-        ]
-        least = SPARE_PAGES * self.page_rows
-        plausible = [left for left in both if least <= left <= PLAUSIBLE_ROWS]
-        span.trusted = bool(plausible) or max(both) < least
-        span.left = min(plausible) if plausible else max(both)
-        span.overdue = span.overdue + 1 if span.left < least else 0
-        if span.overdue > 2 * SPARE_PAGES:
-            # It goes on where the model saw its end: characters not seen yet. Expect as much again as there was.
-            span.left, span.trusted = float(span.rows), False
+        taken = here - share(span.low, depth)
+        span.left = max(span.on_page, 1) * to_come / taken if taken > 0 else float("inf")
+        if span.last is None:
+            # Characters not seen yet may follow: an open end is never nearer than evidence has been.
+            span.left = max(span.left, span.evidence)
 
     def _divergence(self, span: Span) -> int:
-        """The depth at which the span's two ends part."""
+        """The depth at which the span's position and its end part."""
         return len(self.prefix) if span.last is None else common_prefix(span.position or "", span.last)
 
-    def _cuts(self, span: Span, most: int) -> list[tuple[str, int | None]]:
-        """Where to cut a span and the depth guessed at, descending; all strictly between its position and its end."""
-        cuts = self._even(span, most) if span.trusted else self._by_depth(span, most)
+    def _cuts(self, span: Span, most: int) -> list[tuple[str, float]]:
+        """Where to cut a span, descending, and the rows that each cut would support if it finds any."""
+        cuts = self._even(span, most) if span.left <= span.evidence else self._gallop(span)
         assert span.position is not None
         legal = {
-            pivot: depth for pivot, depth in cuts if pivot > span.position and (span.last is None or pivot < span.last)
+            pivot: claim for pivot, claim in cuts if pivot > span.position and (span.last is None or pivot < span.last)
         }
         return sorted(legal.items(), reverse=True)[:most]
 
-    def _even(self, span: Span, most: int) -> list[tuple[str, int | None]]:
+    def _even(self, span: Span, most: int) -> list[tuple[str, float]]:
         """Equal parts by the model: the victim keeps the lowest."""
         assert span.position is not None
         depth = self._divergence(span)
@@ -211,36 +232,28 @@ class KeySpace:
         parts = min(most + 1, max(2, int(span.left / (SPARE_PAGES * self.page_rows))))
         step = (high - low) / parts
         start = span.position[:depth]
-        return [(self._alphabet.key_at(low + step * part, start, step / 16), None) for part in range(1, parts)]
+        cuts = [self._alphabet.key_at(low + step * part, start, step / 16) for part in range(1, parts)]
+        return [(pivot, span.left / parts) for pivot in cuts]
 
-    def _by_depth(self, span: Span, most: int) -> list[tuple[str, int | None]]:
-        """A few cuts at each depth where the next keys may differ from the last one seen."""
+    def _gallop(self, span: Span) -> list[tuple[str, float]]:
+        """One cut where the model expects `growth` times the evidence, from the deepest depth that has room for it."""
         assert span.position is not None
+        assert span.low is not None
+        claim = min(span.growth * span.evidence, span.left / 2)
+        ratio = claim / max(span.on_page, 1)
         first = self._divergence(span)
-        stop = min(max(span.varies, first) + 1, len(span.position))
-        depths = [depth for depth in range(first, stop) if self._choices(span, depth)]
-        promising = [depth for depth in depths if self._is_promising(depth)] or depths[len(depths) // 2 :][:1]
-        chosen = _spread(promising, min(DEPTHS_AT_ONCE, most))
-        each = max(1, min(4, most // max(1, len(chosen))))
-        return [
-            (span.position[:depth] + character, depth)
-            for depth in chosen
-            for character in _inner(self._choices(span, depth), each)
-        ]
-
-    def _affordable(self) -> int:
-        """How many cuts to try at once, so that requests in vain stay a small share of the pages read.
-
-        A cut that finds nothing costs a request, one that finds something half a page: two ranges end in
-        partly filled pages instead of one. An unanswered cut counts as the former.
-        """
-        unanswered = sum(not span.pages for span in self.spans)
-        spent = self.misses + (self.steals - self.misses - unanswered) / 2
-        return max(0, int(self.pages * WASTE_A_PAGE - spent) - unanswered)
-
-    def _is_promising(self, depth: int) -> bool:
-        """Whether guesses at a depth have not failed too often before."""
-        return self._guesses[depth, False] <= 2 + 2 * self._guesses[depth, True]
+        for depth in range(min(common_prefix(span.low, span.position), len(span.position) - 1), first - 1, -1):
+            here = self._alphabet.fraction(span.position, depth)
+            taken = here - self._alphabet.fraction(span.low, depth)
+            target = here + taken * ratio
+            if taken > 0 and target < 1.0:
+                pivot = self._alphabet.key_at(target, span.position[:depth], taken * ratio / 16)
+                if span.last is None or pivot < span.last:
+                    return [(pivot, claim)]
+        for depth in range(len(span.position) - 1, first - 1, -1):
+            if depth < common_prefix(span.low, span.position) and (above := self._choices(span, depth)):
+                return [(span.position[:depth] + above[min(span.stride, len(above)) - 1], 0.0)]
+        return []
 
     def _choices(self, span: Span, depth: int) -> str:
         """Characters that would move the position up at a depth and stay below the span's end."""
@@ -250,21 +263,6 @@ class KeySpace:
         return self._alphabet.above(depth, span.position[depth], high)
 
 
-def _scaled(rows: int, to_come: float, taken: float) -> float:
-    """Rows to come if they lie as densely as those that took `taken`."""
-    return max(rows, 1) * to_come / taken if taken > 0 else float("inf")
-
-
-def _spread(items: list[int], most: int) -> list[int]:
-    """At most so many items, evenly spaced, both ends included."""
-    if len(items) <= most:
-        return items
-    if most <= 1:
-        return items[len(items) // 2 : len(items) // 2 + 1]
-    return sorted({items[round(index * (len(items) - 1) / (most - 1))] for index in range(most)})
-
-
-def _inner(characters: str, count: int) -> list[str]:
-    """The lowest character, then others evenly spaced above it."""
-    step = len(characters) / count
-    return sorted({characters[int(index * step)] for index in range(count)})
+def _reach(span: Span) -> float:
+    """Rows that may be taken from a span by what is known of it."""
+    return min(span.left, span.growth * span.evidence)
