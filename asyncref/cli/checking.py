@@ -9,8 +9,6 @@ import typer
 
 from asyncref import verbs
 from asyncref.checks.doctor import doctor as examine
-from asyncref.checks.status import StatusReport
-from asyncref.checks.status import status as status_of
 from asyncref.cli.exits import DIFFERENT, ERROR
 from asyncref.cli.naming import Source, qualified
 from asyncref.cli.options import Bounds, Output, Place, Selection, Storage, grouped, reach
@@ -18,8 +16,6 @@ from asyncref.cli.output import emit_json, emit_lines
 from asyncref.cli.reading import change_line
 from asyncref.cli.running import run
 from asyncref.display import human_bytes
-from asyncref.engine.flow import ProgressHook
-from asyncref.globs import Filter
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -33,24 +29,16 @@ def status(
     source: Source,
     storage: Storage,
     bounds: Bounds,
-    selection: Selection,
     place: Place,
     output: Output,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Leave with 3 if content differs.")] = False,
 ) -> None:
     """Compare a version with what lies in the storage now.
 
-    `+` came since, `-` is gone, `~` has other bytes now, `=` has the same bytes under a newer version id. Globs
-    with which the version was scanned have to be given again.
+    `+` came since, `-` is gone, `~` has other bytes now, `=` has the same bytes under a newer version id.
     """
-    wanted, chosen = reach(storage, bounds, place), Filter.of(**selection.globs())
-
-    async def compare(hook: ProgressHook) -> StatusReport:
-        manifest = await verbs.load(qualified(source, place), progress=hook, **wanted)
-        reached = reach(storage, bounds)
-        return await status_of(manifest, progress=hook, filter=chosen, **reached)
-
-    report = run(output, compare)
+    wanted = reach(storage, bounds, place)
+    report = run(output, lambda hook: verbs.status(qualified(source, place), progress=hook, **wanted))
     if output.as_json:
         emit_json("asyncref.status/1", report.to_json())
     else:
@@ -71,13 +59,16 @@ def verify(
     selection: Selection,
     place: Place,
     output: Output,
+    escape: Annotated[bool, typer.Option("--escape", help="The folder was fetched with --escape.")] = False,
 ) -> None:
     """Compare a folder with a version, byte for byte.
 
     Leaves with 3 if anything differs.
     """
     wanted = {**reach(storage, bounds, place), **selection.globs()}
-    report = run(output, lambda hook: verbs.verify(qualified(source, place), folder, progress=hook, **wanted))
+    report = run(
+        output, lambda hook: verbs.verify(qualified(source, place), folder, progress=hook, escape=escape, **wanted)
+    )
     if output.as_json:
         emit_json("asyncref.verify/1", report.to_json())
     else:

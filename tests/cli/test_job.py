@@ -125,6 +125,8 @@ def test_options_reach_the_scan(s3_cli: Cli, filled: Fill, moto: S3Server) -> No
     )
     assert scanned["objects"] == 2
     assert cli_paths(bare, "m.parquet") == ["images/0.jpg", "images/2.jpg"]
+    compared = bare.json("status", "m.parquet", *account)  # endpoint and globs stand in the manifest
+    assert compared["counts"] == {"unchanged": 2, "changed": 0, "newer_version": 0, "gone": 0, "new": 0}
     assert "max" in bare.refused(
         "scan", f"s3://{bucket}/p/", "--endpoint-url", moto.endpoint, *account, "--max-objects=2"
     )
