@@ -11,7 +11,7 @@ from asyncref import uri as uris
 from asyncref.backends import open_backend
 from asyncref.backends.base import Backend
 from asyncref.engine.flow import Meter
-from asyncref.engine.scan.pins import Pinner
+from asyncref.engine.scan.pins import Namer, Pinner
 from asyncref.engine.scan.pipeline import Budget, Emit, Lister
 from asyncref.engine.scan.rows import BadKeys, RowMaker
 from asyncref.engine.scan.spool import UNORDERED
@@ -67,7 +67,7 @@ class Job:
             stack.push_async_callback(backend.aclose)
             reference = replace(reference, key=backend.source(reference).prefix)
             if not target.checksum and not backend.traits.hierarchical:
-                path, single = unpinned(target, reference, backend)
+                path, single = unpinned(target, reference)
                 await self._add_single(source_of(target, reference, backend, ""), path, reference.key, single, emit)
                 return
             found = await Finder(backend, self.limits, self.meter).find(reference, checksum=target.checksum)
@@ -95,13 +95,17 @@ class Job:
     ) -> None:
         traits, index = backend.traits, len(self.sources)
         self.sources.append(source)
-        stat = (not traits.listing_pins and source.checksum) or (found.stat_for_versions and self.heads == "auto")
+        pinner: Pinner | Namer | None = None
+        if not source.checksum:
+            pinner = Namer(backend, source)
+        elif not traits.listing_pins or (found.stat_for_versions and self.heads == "auto"):
+            pinner = Pinner(backend, source, self.limits, self.meter)
         lister = Lister(
             backend=backend,
             prefix=found.prefix,
             versions=found.versions,
             rows=RowMaker(source, index, self.wanted, self.bad_keys, traits.folder_markers, self.meter.skipped),
-            pinner=Pinner(backend, source, self.limits, self.meter) if stat else None,
+            pinner=pinner,
             emit=emit,
             limits=self.limits,
             meter=self.meter,

@@ -21,7 +21,7 @@ from asyncref.backends.base import Backend
 from asyncref.engine.flow import Lane, Meter
 from asyncref.engine.flow.groups import one_error
 from asyncref.engine.scan.keyspace import KeySpace, Span
-from asyncref.engine.scan.pins import Pinner
+from asyncref.engine.scan.pins import Namer, Pinner
 from asyncref.engine.scan.rows import RowMaker, in_order, trim
 from asyncref.engine.scan.seams import Seams
 from asyncref.engine.scan.spool import UNORDERED
@@ -81,7 +81,7 @@ class Lister:
     prefix: str
     versions: bool
     rows: RowMaker
-    pinner: Pinner | None
+    pinner: Pinner | Namer | None
     emit: Emit
     limits: Limits
     meter: Meter

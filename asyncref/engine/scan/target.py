@@ -14,7 +14,7 @@ import pyarrow as pa
 from asyncref.backends.base import Backend
 from asyncref.engine.flow import Lane, Meter
 from asyncref.engine.scan.pins import page_of_pins
-from asyncref.errors import AccessDeniedError, NotFoundError, UnsupportedError
+from asyncref.errors import AccessDeniedError, BadKeyError, InvalidNameError, NotFoundError, UnsupportedError
 from asyncref.globs import Filter
 from asyncref.model import KeyRange, Limits, ListRequest, Page, Pin, Source
 from asyncref.uri import Reference
@@ -33,6 +33,17 @@ class Target:
     uri: str
     name: str | None = None
     checksum: bool = True
+
+    def __post_init__(self) -> None:
+        """Tidy the name: it is typed by a person, unlike a key, so `train/` and `./train` mean `train` (as in W&B).
+
+        Raises:
+            InvalidNameError: A name that would put paths outside the artifact.
+        """
+        name = self.name or ""
+        if name.startswith("/") or "\0" in name or ".." in name.split("/"):
+            raise InvalidNameError(f"the name {name!r} is no path inside an artifact", uri=self.uri)
+        object.__setattr__(self, "name", _tidy(name) or None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +86,34 @@ def source_of(
 
 
 def single_path(target: Target, key: str) -> str:
-    """The path of a single object: its name, or the last part of its key."""
-    return target.name or posixpath.basename(key.rstrip("/")) or key
+    """The path of a single object: its name, or the last part of its key.
+
+    Raises:
+        BadKeyError: No path can be made of the key, and no name was given.
+    """
+    path = target.name or posixpath.basename(key.rstrip("/")) or key
+    return _possible(path, target, key)
 
 
-def unpinned(target: Target, reference: Reference, backend: Backend) -> tuple[str, Single]:
-    """W&B's one entry for `checksum=False` on a bucket: path and row. No request is sent."""
-    path = target.name or reference.key or reference.container
-    return path, Single(page_of_pins([reference.key], [Pin(digest=backend.digest_by_name(reference.key))]))
+def unpinned(target: Target, reference: Reference) -> tuple[str, Single]:
+    """W&B's one entry for `checksum=False` on a bucket, whose digest is the reference: path and row. No request is sent.
+
+    Raises:
+        BadKeyError: No path can be made of the key, and no name was given.
+    """
+    path = target.name or _tidy(reference.key) or reference.container
+    return _possible(path, target, reference.key), Single(page_of_pins([reference.key], [Pin()]))
+
+
+def _tidy(path: str) -> str:
+    """A path without empty and `.` segments."""
+    return "/".join(segment for segment in path.split("/") if segment not in ("", "."))
+
+
+def _possible(path: str, target: Target, key: str) -> str:
+    if {".", ".."} & set(path.split("/")):
+        raise BadKeyError(f"no path can be made of the key {key!r}", keys=(key,), count=1, uri=target.uri)
+    return path
 
 
 @dataclass(slots=True)
