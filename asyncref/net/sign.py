@@ -57,7 +57,7 @@ class Signer:
         self._kept: tuple[str, str] = ("", "")
         self._signing_key = b""
 
-    def sign(
+    def sign(  # noqa: PLR0917  the parts of a canonical request, in its order
         self, method: str, host: str, path: str, query: str, headers: Mapping[str, str], keys: Keys
     ) -> dict[str, str]:
         """The headers to send: those given, all of them signed, and the signature's own.

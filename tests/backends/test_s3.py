@@ -25,7 +25,6 @@ from asyncref.model import KeyRange, Limits, ListRequest, ReadRequest
 from asyncref.uri import parse
 from tests.servers import S3Server, free_ports
 
-MANY = 1500
 NASTY = [
     "a b",
     "a+b",
@@ -86,7 +85,11 @@ def filled():
             client.put_object(Bucket=name, Key=key, Body=b"" if key in {"empty", "folder/"} else key.encode())
         # moto loses versions that are put at once.
         with ThreadPoolExecutor(8 if server.checks_signatures else 1) as threads:
-            list(threads.map(lambda n: client.put_object(Bucket=name, Key="p/many", Body=b"%4d" % n), range(MANY)))
+            list(
+                threads.map(
+                    lambda n: client.put_object(Bucket=name, Key="p/many", Body=b"%4d" % n), range(many_of(server))
+                )
+            )
         made[server] = name
         return name
 
@@ -105,6 +108,11 @@ async def listed(backend, *, versions: bool, limit: int = 1000, prefix: str = ""
             return rows, pages
 
 
+def many_of(server: S3Server) -> int:
+    """Versions of the key with many: more than a page, but moto's cost grows with their square."""
+    return 1500 if server.checks_signatures else 300
+
+
 def etag_of(row):
     return f'"{row["etag16"].hex()}"' if row["etag16"] is not None else row["etag"]
 
@@ -120,7 +128,7 @@ async def test_objects_are_listed_as_boto3_lists_them(s3, filled, bucket, backen
     assert {key for key, *_ in theirs} >= set(NASTY) - {NASTY[1]}
 
 
-@pytest.mark.parametrize("limit", [1000, 7])
+@pytest.mark.parametrize("limit", [1000, 9])
 async def test_latest_versions_are_listed_as_boto3_lists_them(s3, filled, bucket, limit, backend_of):
     name = filled(s3, bucket)
     backend = backend_of(s3, name)
@@ -132,7 +140,7 @@ async def test_latest_versions_are_listed_as_boto3_lists_them(s3, filled, bucket
     ]
     rows, pages = await listed(backend, versions=True, limit=limit)
     assert [(r["key"], r["size"], etag_of(r), r["version"]) for r in rows] == theirs
-    assert pages > MANY / limit
+    assert pages > many_of(s3) / limit
     assert "gone" not in {r["key"] for r in rows}
 
 
@@ -141,7 +149,8 @@ async def test_a_listing_starts_after_any_key(s3, filled, bucket, backend_of):
     for versions in (False, True):
         everything, _ = await listed(backend, versions=versions, limit=1000)
         keys = [row["key"] for row in everything]
-        for after in ("p/many", "a+b", "100%", "p"):
+        # moto leaves out the first version after a version marker that is no key: "p" would lose a key there.
+        for after in ("p/many", "a+b", "100%", *(("p",) if s3.checks_signatures or not versions else ())):
             rows, _ = await listed(backend, versions=versions, limit=1000, after=after)
             assert [r["key"] for r in rows if r["key"] > after] == [key for key in keys if key > after]
 
@@ -172,9 +181,9 @@ async def test_ranges_versions_and_conditions_are_asked_for(s3, filled, bucket, 
     name = filled(s3, bucket)
     backend = backend_of(s3, name)
     batch = await backend.history("p/many", limit=1400)
-    assert batch.num_rows == 1400
+    assert batch.num_rows == min(1400, many_of(s3))
     assert set(batch.column("key").to_pylist()) == {"p/many"}
-    assert len(set(batch.column("version").to_pylist())) == 1400
+    assert len(set(batch.column("version").to_pylist())) == batch.num_rows
     old = batch.to_pylist()[-1]
     async with backend.read(ReadRequest("p/many", 0, 4, old["version"], etag_of(old))) as body:
         whole = b"".join([chunk async for chunk in body.chunks])

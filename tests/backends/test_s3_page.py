@@ -22,7 +22,9 @@ _HEX = st.text("0123456789abcdef", min_size=32, max_size=32)
 _ETAG = _HEX.map(lambda text: f'"{text}"') | st.sampled_from(
     ['"d41d8cd98f00b204e9800998ecf8427e-12"', '"D41D8CD98F00B204E9800998ECF8427E"', "plain", '"q"', 'W/"weak"']
 )
-_TIME = st.datetimes(datetime(1990, 1, 1), datetime(2060, 1, 1)).map(lambda t: t.strftime("%Y-%m-%dT%H:%M:%S.000Z"))
+_TIME = st.datetimes(datetime(1990, 1, 1), datetime(2060, 1, 1)).map(  # noqa: DTZ001  the strategy's own bounds
+    lambda t: t.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+)
 
 
 @st.composite
@@ -133,7 +135,7 @@ def test_a_page_with_a_piece_cut_out_is_an_error_or_reads_as_xml(body, data):
         got = by_column(garbled, "stored")
     except OddPageError:
         return
-    assert got[1] == independently(garbled, "stored")[1]
+    assert got[1] == independently(re.sub(rb"&#(\d\d?|x[01]?.);", b"?", garbled), "stored")[1]
 
 
 def one(entry, *, root="ListBucketResult", envelope="<IsTruncated>false</IsTruncated>"):

@@ -159,7 +159,8 @@ def asked_by_botocore(bucket, *, region, endpoint, **config):
     client.meta.events.register("before-send.s3", lambda request, **_: seen.append(request) or _answer(request))
     client.get_object(Bucket=bucket, Key="some/key")
     scope = seen[0].headers["Authorization"].decode().split("Credential=")[1].split("/")
-    return seen[0].url.removesuffix("/some/key"), scope[2], scope[3]
+    url = seen[0].url.removesuffix("/some/key").replace(":443", "")
+    return url, scope[2], scope[3]
 
 
 def _answer(request):
@@ -194,14 +195,14 @@ class _Empty:
 def test_a_bucket_is_asked_where_botocore_would_ask_it(bucket, region, endpoint, config):
     settings = settings_of(region=region, endpoint_url=endpoint, config_kwargs=config)
     got = _resolve(settings, bucket, region)
-    assert (got.base, got.region, got.service) == asked_by_botocore(bucket, region=region, endpoint=endpoint, **config)
-    assert got.base.endswith(got.path)
+    base = got.origin + got.path
+    assert (base, got.region, got.service) == asked_by_botocore(bucket, region=region, endpoint=endpoint, **config)
 
 
 @pytest.mark.parametrize("host", ["cwobject.com", "cwlota.com", "object.ord1.coreweave.com"])
 def test_coreweave_is_asked_by_virtual_hosts(host):
     got = _resolve(settings_of(endpoint_url=f"https://{host}"), "bucket", None)
-    assert urlsplit(got.base).hostname == f"bucket.{host}"
+    assert urlsplit(got.origin).hostname == f"bucket.{host}"
     assert _resolve(settings_of(endpoint_url=f"https://evil{host}"), "bucket", None).path == "/bucket"
 
 

@@ -13,7 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 
@@ -60,7 +60,15 @@ class Rewrite:
     by: bytes
 
 
-Fault = Reset | Cut | Stall | Delay | Status | Rewrite
+@dataclass(frozen=True, slots=True)
+class Retarget:
+    """Ask the server for something else: replace every match of a pattern in the request's target."""
+
+    pattern: str
+    by: str
+
+
+Fault = Retarget | Reset | Cut | Stall | Delay | Status | Rewrite
 
 
 def slow_down(retry_after_s: int | None = None) -> Status:
@@ -216,6 +224,8 @@ class _Connection:
         for fault in faults:
             if isinstance(fault, Delay):
                 await asyncio.sleep(fault.seconds)
+            elif isinstance(fault, Retarget):
+                seen = replace(seen, target=re.sub(fault.pattern, fault.by, seen.target))
             elif isinstance(fault, Reset):
                 self.writer.transport.abort()
                 return False

@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -40,18 +41,37 @@ class Endpoint:
     """Where a bucket answers.
 
     Attributes:
-        base: URL of the bucket, without a final slash.
+        origin: Scheme, host and port.
         host: As the Host header says it.
         path: What comes before `/key` in the path: `/bucket`, or nothing.
         region: For the signature.
         service: For the signature.
     """
 
-    base: str
+    origin: str
     host: str
     path: str
     region: str
     service: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to a bucket.
+
+    Attributes:
+        asked: What it is for.
+        method: `GET` or `HEAD`.
+        key: The object; None asks the bucket.
+        query: Parameters, not encoded.
+        headers: Names in lower case.
+    """
+
+    asked: Asked
+    method: str = "GET"
+    key: str | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Access:
@@ -81,26 +101,18 @@ class Access:
         """Where the bucket answers; None before the first request."""
         return self._endpoint
 
-    async def fetch(self, method: str, key: str | None, query: Mapping[str, str], asked: Asked) -> Reply:
+    async def fetch(self, call: Call) -> Reply:
         """Send one request and read its answer whole.
-
-        Args:
-            method: `GET` or `HEAD`.
-            key: The object; None asks the bucket.
-            query: Parameters, not encoded.
-            asked: What it is for.
 
         Raises:
             AsyncrefError: The error for whatever is not status 200.
         """
-        async with self.request(method, key, query, {}, asked) as (response, url):
-            body = b"".join([chunk async for chunk in self.chunks(response, url, asked)])
+        async with self.request(call) as (response, url):
+            body = b"".join([chunk async for chunk in self.chunks(response, url, call.asked)])
             return Reply(response.status, response.headers, body)
 
     @asynccontextmanager
-    async def request(
-        self, method: str, key: str | None, query: Mapping[str, str], headers: Mapping[str, str], asked: Asked
-    ) -> AsyncIterator[tuple[aiohttp.ClientResponse, str]]:
+    async def request(self, call: Call) -> AsyncIterator[tuple[aiohttp.ClientResponse, str]]:
         """Send one request; gives a good answer, its body still to come, and the URL.
 
         A bucket in another region and a wrong clock are corrected once, and the request sent once more.
@@ -110,17 +122,17 @@ class Access:
         """
         for corrected in (False, True):
             endpoint, signer = await self._target()
-            url, sent = await self._prepare(endpoint, signer, method, key, query, headers, asked)
-            async with self._pool.request(method, url, sent, uri=asked.uri) as response:
-                if response.status in {200, 206}:
+            url, sent = await self._prepare(endpoint, signer, call)
+            async with self._pool.request(call.method, url, sent, uri=call.asked.uri) as response:
+                if response.status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
                     yield response, url
                     return
                 body = b""
-                async for chunk in self.chunks(response, url, asked):
+                async for chunk in self.chunks(response, url, call.asked):
                     if len(body) < _ERROR_BYTES:
                         body += chunk
             if corrected or not self._correct(response.status, response.headers, body, endpoint, signer):
-                raise self._failure(response.status, response.headers, body, endpoint, asked)
+                raise self._failure(response.status, response.headers, body, endpoint, call.asked)
 
     def chunks(self, response: aiohttp.ClientResponse, url: str, asked: Asked) -> AsyncIterator[bytes]:
         """The bytes of an answer as they come."""
@@ -141,27 +153,17 @@ class Access:
                     self._signer.offset_s = old.offset_s if old else 0.0
         return self._endpoint, self._signer
 
-    async def _prepare(
-        self,
-        endpoint: Endpoint,
-        signer: Signer,
-        method: str,
-        key: str | None,
-        query: Mapping[str, str],
-        headers: Mapping[str, str],
-        asked: Asked,
-    ) -> tuple[str, dict[str, str]]:
+    async def _prepare(self, endpoint: Endpoint, signer: Signer, call: Call) -> tuple[str, dict[str, str]]:
         """The finished URL, and the headers with their signature."""
-        path = f"{endpoint.path}/{path_of(key)}" if key is not None else endpoint.path or "/"
-        text = query_of(query)
-        origin = endpoint.base.removesuffix(endpoint.path)
-        url = f"{origin}{path}?{text}" if text else f"{origin}{path}"
-        sent = dict(headers)
+        path = f"{endpoint.path}/{path_of(call.key)}" if call.key is not None else endpoint.path or "/"
+        query = query_of(call.query)
+        url = f"{endpoint.origin}{path}?{query}" if query else f"{endpoint.origin}{path}"
+        sent = dict(call.headers)
         if self.settings.requester_pays:
             sent["x-amz-request-payer"] = "requester"
         if not self.settings.anon:
             keys = await self._chain.get(self.uri())
-            sent = signer.sign(method, endpoint.host, path, text, sent, keys)
+            sent = signer.sign(call.method, endpoint.host, path, query, sent, keys)
         return url, sent
 
     def _correct(
@@ -178,7 +180,11 @@ class Access:
             return True
         server_s = date_s(headers.get("Date", ""))
         skewed = server_s is not None and abs(server_s - time.time() - signer.offset_s) > _SKEW_S
-        if status == 403 and server_s is not None and (skewed or elements(body).get("Code") == "RequestTimeTooSkewed"):
+        if (
+            status == HTTPStatus.FORBIDDEN
+            and server_s is not None
+            and (skewed or elements(body).get("Code") == "RequestTimeTooSkewed")
+        ):
             signer.correct_clock(server_s)
             return True
         return False
@@ -207,7 +213,7 @@ def _resolve(settings: S3Settings, bucket: str, region: str | None) -> Endpoint:
         return SimpleNamespace(status_code=200, headers={}), {}
 
     try:
-        client = session.create_client(
+        client: Any = session.create_client(
             "s3",
             region_name=region or "us-east-1",
             endpoint_url=settings.endpoint_url,
@@ -240,7 +246,7 @@ def _endpoint(request: Mapping[str, Any], settings: S3Settings, bucket: str, reg
     default = {"http": 80, "https": 443}.get(parts.scheme)
     host = parts.netloc if parts.port != default else parts.netloc.removesuffix(f":{default}")
     return Endpoint(
-        base=base,
+        origin=f"{parts.scheme}://{host}",
         host=host,
         path=parts.path,
         region=signing.get("region") or region or "us-east-1",

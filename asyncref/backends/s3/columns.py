@@ -49,7 +49,7 @@ def keys(body: bytes, span: Span, *, url: bool) -> pa.StringArray:
 
 def sizes(body: bytes, span: Span) -> pa.Int64Array:
     """Sizes in bytes, none negative."""
-    column = _raw(body, span).cast(pa.string()).cast(pa.int64())
+    column = _raw(body, span).view(pa.string()).cast(pa.int64())  # a number is no bad UTF-8, so it is not checked
     if len(column) and pc.min(column).as_py() < 0:
         raise OddPageError("a negative size")
     return column
@@ -75,7 +75,7 @@ def flags(body: bytes, span: Span) -> npt.NDArray[np.bool_]:
     heads = np.frombuffer(gather(body, starts, 4), "<u4")
     tails = np.frombuffer(gather(body, ends - 1, 1), "u1")
     lengths = ends - starts
-    true = (heads == np.frombuffer(b"true", "<u4")) & (lengths == len("true"))
+    true: npt.NDArray[np.bool_] = (heads == np.frombuffer(b"true", "<u4")) & (lengths == len("true"))
     false = (heads == np.frombuffer(b"fals", "<u4")) & (lengths == len("false")) & (tails == ord("e"))
     if not (true | false).all():
         raise OddPageError("a flag that is neither true nor false")
@@ -86,12 +86,15 @@ def etags(body: bytes, span: Span) -> tuple[pa.FixedSizeBinaryArray, pa.StringAr
     """The columns `etag16` and `etag`: 16 raw bytes where the ETag is plain, else the ETag as sent."""
     starts, ends = span
     rows = len(starts)
-    plain = np.zeros(rows, np.bool_)
-    raw = np.zeros((rows, 16), np.uint8)
+    plain: npt.NDArray[np.bool_] = np.zeros(rows, np.bool_)
+    raw: npt.NDArray[np.uint8] = np.zeros((rows, 16), np.uint8)
     for quote, length in _QUOTES:
         chosen = np.flatnonzero(ends - starts == length)
+        if len(chosen) == rows:
+            plain, raw = _hex16(body, span, quote)
+            break
         if len(chosen):
-            _plain(body, starts, ends, chosen, quote, plain, raw)
+            plain[chosen], raw[chosen] = _hex16(body, (starts[chosen], ends[chosen]), quote)
     if plain.all():
         return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), rows, [None, pa.py_buffer(raw)]), nulls(rows, "etag")
     rest = np.flatnonzero(~plain)
@@ -99,7 +102,7 @@ def etags(body: bytes, span: Span) -> tuple[pa.FixedSizeBinaryArray, pa.StringAr
     for at in np.flatnonzero(pc.match_substring_regex(others, _PLAIN_ETAG).to_numpy(zero_copy_only=False)):
         raw[rest[at]] = np.frombuffer(bytes.fromhex(others[int(at)].as_py()[1:-1]), np.uint8)
         plain[rest[at]] = True
-    others = pc.if_else(pc.equal(others, ""), pa.scalar(None, pa.string()), others)
+    others = pc.if_else(pc.equal(others, pa.scalar("")), pa.scalar(None, pa.string()), others)
     valid = pa.py_buffer(np.packbits(plain, bitorder="little").tobytes())
     column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), rows, [valid, pa.py_buffer(raw)])
     places = np.zeros(rows, np.int32)
@@ -107,38 +110,24 @@ def etags(body: bytes, span: Span) -> tuple[pa.FixedSizeBinaryArray, pa.StringAr
     return column, others.take(pa.array(places, mask=plain))
 
 
-def _plain(
-    body: bytes,
-    starts: Offsets,
-    ends: Offsets,
-    chosen: npt.NDArray[np.intp],
-    quote: bytes,
-    plain: npt.NDArray[np.bool_],
-    raw: npt.NDArray[np.uint8],
-) -> None:
-    """Fill in those of the chosen rows that are 32 lower-case hex digits between two such quotes."""
-    whole = len(chosen) == len(starts)
-    begin, end = (starts, ends) if whole else (starts[chosen], ends[chosen])
-    quotes = quote * len(chosen)
-    digits = gather(body, begin + len(quote), 32)
-    quoted = gather(body, begin, len(quote)) == quotes and gather(body, end - len(quote), len(quote)) == quotes
-    if quoted and whole and digits.lower() == digits:
+def _hex16(body: bytes, span: Span, quote: bytes) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.uint8]]:
+    """Which values are 32 lower-case hex digits between two such quotes, and their 16 bytes each."""
+    starts, ends = span
+    rows = len(starts)
+    inner, last = starts + len(quote), ends - len(quote)
+    digits = gather(body, inner, 32)
+    heads, tails = gather(body, starts, len(quote)), gather(body, last, len(quote))
+    if heads == tails == quote * rows and digits.lower() == digits:
         try:
-            raw[:] = np.frombuffer(binascii.unhexlify(digits), np.uint8).reshape(-1, 16)
+            return np.ones(rows, np.bool_), np.frombuffer(binascii.unhexlify(digits), np.uint8).reshape(rows, 16)
         except binascii.Error:
-            pass  # some are no hex: row by row below
-        else:
-            plain[:] = True
-            return
-    table = np.frombuffer(digits, np.uint8).reshape(-1, 32)
-    good = _LOWER_HEX[table].all(axis=1)
-    for at in (begin, end - len(quote)):
-        good &= (np.frombuffer(gather(body, at, len(quote)), np.uint8).reshape(len(chosen), -1) == list(quote)).all(
-            axis=1
-        )
-    nibbles = _HEX[table[good]]
-    raw[chosen[good]] = nibbles[:, 0::2] * 16 + nibbles[:, 1::2]
-    plain[chosen[good]] = True
+            pass  # some are no hex: row by row
+    table = np.frombuffer(digits, np.uint8).reshape(rows, 32)
+    plain: npt.NDArray[np.bool_] = _LOWER_HEX[table].all(axis=1)
+    for side in (heads, tails):
+        plain &= (np.frombuffer(side, np.uint8).reshape(rows, len(quote)) == list(quote)).all(axis=1)
+    nibbles = np.where(plain[:, None], _HEX[table], 0)
+    return plain, nibbles[:, 0::2] * 16 + nibbles[:, 1::2]
 
 
 @lru_cache(maxsize=512)
@@ -207,7 +196,7 @@ def unescape(value: bytes) -> bytes:
 def _character(found: re.Match[bytes]) -> bytes:
     name = found[1].decode()
     if name.startswith("#"):
-        code = int(name[2:], 16) if name.startswith("#x") else int(name[1:])
+        code = int(f"0{name[1:]}", 16) if name.startswith("#x") else int(name[1:])
         try:
             return chr(code).encode()  # html.unescape would map 128 to 159 as Windows-1252 does
         except (ValueError, OverflowError, UnicodeEncodeError) as error:

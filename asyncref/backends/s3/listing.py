@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asyncref.backends.s3 import page
-from asyncref.backends.s3.access import Access
+from asyncref.backends.s3.access import Access, Call
 from asyncref.backends.s3.answers import Asked, failure
 from asyncref.backends.s3.page import Keep, Rows
 from asyncref.backends.s3.shape import OddPageError
@@ -35,8 +35,10 @@ async def list_page(access: Access, request: ListRequest) -> Page:
         action="s3:ListBucketVersions" if request.versions else "s3:ListBucket",
         bucket_call=True,
     )
-    reply = await access.fetch("GET", None, query(request), asked)
+    reply = await access.fetch(Call(asked, query=query(request)))
     rows = read(reply, "latest" if request.versions else "objects", asked)
+    if request.versions and _repeats_marker(rows, request.cursor):
+        rows = rows.without_first()
     cursor = _next_versions(rows, request, asked) if request.versions else _next_objects(rows, request, asked)
     count = len(rows.keys)
     return Page(
@@ -89,6 +91,19 @@ def read(reply: Reply, keep: Keep, asked: Asked) -> Rows:
         raise ProtocolError(f"the page cannot be used: {error}", uri=asked.uri, request_id=request_id) from error
 
 
+def _repeats_marker(rows: Rows, cursor: Cursor | None) -> bool:
+    """Whether a page starts with the very latest version that the former one ended with.
+
+    Markers exclude what they name on AWS; some servers include it.
+    """
+    if cursor is None or not cursor.version_marker or rows.latest is None or not rows.latest[:1].any():
+        return False
+    if not rows.batch.num_rows:  # the latest is a delete marker
+        return False
+    key, version = rows.batch.column("key")[0].as_py(), rows.batch.column("version")[0].as_py()
+    return cursor.state == f"{_SEEN}{key}" and version == cursor.version_marker and rows.keys[0].as_py() == key
+
+
 def _next_objects(rows: Rows, request: ListRequest, asked: Asked) -> Cursor | None:
     if rows.envelope["IsTruncated"] == "false":
         return None
@@ -102,7 +117,7 @@ def _next_objects(rows: Rows, request: ListRequest, asked: Asked) -> Cursor | No
 
 def _next_versions(rows: Rows, request: ListRequest, asked: Asked) -> Cursor | None:
     truncated = rows.envelope["IsTruncated"] == "true"
-    state = _check_latest(rows, request.cursor, asked, truncated=truncated)
+    state = _check_latest(rows, request, asked, truncated=truncated)
     following = _following(rows, request, asked)
     return None if following is None else Cursor(following.marker, following.version_marker, state)
 
@@ -121,12 +136,13 @@ def _following(rows: Rows, request: ListRequest, asked: Asked) -> Cursor | None:
     return Cursor(marker, version)
 
 
-def _check_latest(rows: Rows, cursor: Cursor | None, asked: Asked, *, truncated: bool) -> str | None:
+def _check_latest(rows: Rows, request: ListRequest, asked: Asked, *, truncated: bool) -> str | None:
     """Hold every key to exactly one latest version; what the next page has to know of the last key.
 
-    Versions of a key come newest first (AWS, "ListObjectVersions"), but only their number is relied on here.
+    The key that the range starts after is none of the range's: after it as a marker AWS sends none of its
+    versions, Ceph all, moto all but the latest.
     """
-    state = cursor.state if cursor is not None else None
+    state = request.cursor.state if request.cursor is not None else None
     carried_key, carried = (state[1:], state[0] == _SEEN) if state else (None, False)
     if rows.latest is None or not len(rows.latest):
         if carried_key is not None and not carried and not truncated:
@@ -143,6 +159,7 @@ def _check_latest(rows: Rows, cursor: Cursor | None, asked: Asked, *, truncated:
         elif not carried:
             raise _latest_error(carried_key, 0, asked)
     wrong = counts != 1
+    wrong[0] &= keys[0].as_py() != request.keys.after
     if truncated and counts[-1] == 0:
         wrong[-1] = False  # its versions may go on
     if wrong.any():
@@ -167,7 +184,7 @@ async def history(access: Access, key: str, limit: int) -> pa.RecordBatch:
     found = 0
     while True:
         request = ListRequest(prefix=key, limit=limit, versions=True, cursor=cursor)
-        rows = read(await access.fetch("GET", None, query(request), asked), "stored", asked)
+        rows = read(await access.fetch(Call(asked, query=query(request))), "stored", asked)
         batch = rows.batch.filter(pc.equal(rows.batch.column("key"), pa.scalar(key)))
         batches.append(batch)
         found += batch.num_rows

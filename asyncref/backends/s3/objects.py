@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from asyncref.backends.base import Body
-from asyncref.backends.s3.access import Access
+from asyncref.backends.s3.access import Access, Call
 from asyncref.backends.s3.answers import Asked
 from asyncref.backends.s3.page import root_of
 from asyncref.errors import BrokenBodyError, NotFoundError, ProtocolError
@@ -29,7 +29,7 @@ async def stat(access: Access, key: str, version: str | None) -> Pin:
     """
     asked = _asked(access, key, version)
     query = {"versionId": version} if version else {}
-    reply = await access.fetch("HEAD", key, query, asked)
+    reply = await access.fetch(Call(asked, "HEAD", key, query))
     headers = reply.headers
     size = headers.get("Content-Length")
     if size is None or not size.isdigit():
@@ -59,7 +59,7 @@ async def read(access: Access, request: ReadRequest) -> AsyncIterator[Body]:
         headers["x-amz-checksum-mode"] = "ENABLED"
     if request.if_match:
         headers["if-match"] = request.if_match
-    async with access.request("GET", request.key, query, headers, asked) as (response, url):
+    async with access.request(Call(asked, "GET", request.key, query, headers)) as (response, url):
         answer = _answer(response.status, response.headers, asked)
         yield Body(answer, _counted(access.chunks(response, url, asked), answer, asked))
 
@@ -71,7 +71,7 @@ async def versioning(access: Access) -> bool | None:
         StorageError: Whatever is neither an answer nor a refusal of this one call.
     """
     asked = Asked(uri=access.uri(), bucket=access.bucket, action="s3:GetBucketVersioning", bucket_call=True)
-    reply = await access.fetch("GET", None, {"versioning": ""}, asked)
+    reply = await access.fetch(Call(asked, query={"versioning": ""}))
     if b"Versioning" not in root_of(reply.body):  # VersioningConfiguration; moto: GetBucketVersioningResponse
         return None
     found = re.search(rb"<Status>\s*(\w+)\s*</Status>", reply.body)

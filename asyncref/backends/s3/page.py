@@ -50,6 +50,11 @@ class Rows:
     batch: pa.RecordBatch
     envelope: dict[str, str]
 
+    def without_first(self) -> Rows:
+        """The same page without its first row, which is one that was kept."""
+        latest = None if self.latest is None else self.latest[1:]
+        return Rows(self.keys.slice(1), latest, self.batch.slice(1), self.envelope)
+
 
 def root_of(body: bytes) -> bytes:
     """The name of an answer's root element; empty if it is not plain XML."""
@@ -60,7 +65,7 @@ def root_of(body: bytes) -> bytes:
 def is_whole(body: bytes) -> bool:
     """Whether an answer ends with its root element's closing tag (as far as its root is plain)."""
     root = root_of(body)
-    return not root or body.rstrip().endswith(b"</%b>" % root)
+    return not root or body[-256:].rstrip().endswith(b"</%b>" % root)
 
 
 def read(body: bytes, keep: Keep) -> Rows:

@@ -226,7 +226,7 @@ def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
     return chosen
 
 
-def _config(kwargs: dict[str, Any]) -> Config:
+def _config(kwargs: dict[str, Any]) -> Any:
     for name in kwargs:
         if name in REFUSED_CONFIG:
             raise OptionError(f"config_kwargs[{name!r}] is refused: {REFUSED_CONFIG[name]}")
@@ -258,7 +258,7 @@ def _refuse_variables(session: AioSession) -> None:
 
 
 def _settle(
-    chosen: Mapping[str, Any], config: Config, session: AioSession, limits: Limits, concurrency: int
+    chosen: Mapping[str, Any], config: Any, session: AioSession, limits: Limits, concurrency: int
 ) -> S3Settings:
     def variable(name: str) -> Any:
         mine = getattr(config, name, None)
@@ -287,7 +287,7 @@ def _settle(
         requester_pays=bool(chosen.get("requester_pays")),
         keys=Keys(chosen["key"], chosen["secret"], chosen.get("token")) if chosen.get("key") and not anon else None,
         use_ssl=chosen.get("use_ssl") is not False,
-        config=config.merge(Config(s3={**s3, "addressing_style": addressing})),
+        config=config.merge(_config({"s3": {**s3, "addressing_style": addressing}})),
         sign_payload=s3.get("payload_signing_enabled") is not False,
         checksums=variable("response_checksum_validation") != "when_required",
         express=str(express).lower() == "true",
@@ -295,7 +295,7 @@ def _settle(
     )
 
 
-def _http(chosen: Mapping[str, Any], config: Config, limits: Limits, concurrency: int, variable: Any) -> HttpSettings:
+def _http(chosen: Mapping[str, Any], config: Any, limits: Limits, concurrency: int, variable: Any) -> HttpSettings:
     explicit = config._user_provided_options  # noqa: SLF001  Config cannot tell its defaults from what was asked for
     verify = chosen.get("verify")
     app = variable("user_agent_appid")
