@@ -13,6 +13,8 @@ from typing import Final
 
 _DIGITS: Final = frozenset("0123456789")
 _LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_WORD: Final = _DIGITS | _LETTERS
+_SETTLED: Final = 64  # keys without a new character at a depth, after which what was seen is taken for all
 _PRECISION_DEPTHS: Final = 14  # 16**14 > 2**53: deeper characters are lost in a float
 _STEPS: Final = 48
 """Code points tried between the lowest and the highest non-ASCII character seen at a depth."""
@@ -37,50 +39,63 @@ class Alphabet:
 
     def __init__(self) -> None:
         self._seen: list[set[str]] = []
+        self._calm: list[int] = []  # keys learnt since a depth last showed a new character
         self._likely: dict[int, str] = {}
         self._possible: dict[int, str] = {}
-        self._mixed: set[str] = set()
 
     def learn(self, keys: Iterable[str]) -> None:
         """Take in some keys. Cost: about 5 µs a key of 40 characters."""
         for key in keys:
             while len(self._seen) < len(key):
                 self._seen.append(set())
+                self._calm.append(0)
             for depth, character in enumerate(key):
-                if character not in self._seen[depth]:
-                    self._add(depth, character)
-
-    def _add(self, depth: int, character: str) -> None:
-        if not is_legal(character):
-            return
-        here = self._seen[depth]
-        here.add(character)
-        self._likely.pop(depth, None)
-        self._possible.pop(depth, None)
-        # Letters beside digits at one depth: hexadecimal, base 36, base 62. Digits elsewhere may then be letters, too.
-        if here & _DIGITS and here & _LETTERS and not (here & _LETTERS) <= self._mixed:
-            self._mixed |= here & _LETTERS
-            self._likely.clear()
-            self._possible.clear()
+                if character in self._seen[depth]:
+                    self._calm[depth] += 1
+                    if self._calm[depth] == _SETTLED:
+                        self._forget()
+                elif is_legal(character):
+                    self._seen[depth].add(character)
+                    self._calm[depth] = 0
+                    self._forget()
 
     def likely(self, depth: int) -> str:
-        """Characters to expect at a depth, ascending: those seen, and what digits imply."""
+        """Characters to expect at a depth, ascending: those seen, and while they are few, what digits imply."""
         if depth not in self._likely:
-            here = set(self._seen[depth]) if depth < len(self._seen) else set()
-            if here & _DIGITS:
-                here |= _DIGITS | self._mixed
+            here = set(self._at(depth))
+            if here & _DIGITS and self._calm[depth] < _SETTLED:
+                here |= _DIGITS | self._letters_around(depth)
             self._likely[depth] = "".join(sorted(here | _between(here)))
         return self._likely[depth]
 
     def possible(self, depth: int) -> str:
         """Characters that may turn up at a depth, ascending: a wider guess, for probing."""
         if depth not in self._possible:
-            here = set(self.likely(depth))
+            here = set(self._at(depth))
+            if here & _DIGITS:
+                here |= _DIGITS | self._letters_around(depth)
             for letters in ("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"):
                 if here & set(letters):
                     here |= set(letters)
-            self._possible[depth] = "".join(sorted(here | _beyond(here)))
+            self._possible[depth] = "".join(sorted(here | _between(here) | _beyond(here)))
         return self._possible[depth]
+
+    def _at(self, depth: int) -> set[str]:
+        return self._seen[depth] if depth < len(self._seen) else set()
+
+    def _forget(self) -> None:
+        self._likely.clear()
+        self._possible.clear()
+
+    def _letters_around(self, depth: int) -> set[str]:
+        """Letters seen beside digits at depths that no separator parts from this one: hexadecimal, base 36, base 62."""
+        found: set[str] = set()
+        for step in (-1, 1):
+            at = depth
+            while 0 <= at < len(self._seen) and self._seen[at] & _DIGITS and self._seen[at] <= _WORD:
+                found |= self._seen[at] & _LETTERS
+                at += step
+        return found
 
     def fraction(self, key: str, depth: int) -> float:
         """Where a key lies among all that share its first `depth` characters: 0 to 1."""

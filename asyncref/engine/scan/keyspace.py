@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from asyncref.engine.scan.alphabet import Alphabet, common_prefix
-from asyncref.model import Page
+from asyncref.model import KeyRange, Page
 
 GROWTH: Final = 8.0
 """How many times the evidence the next gallop reaches; shorter after each that found nothing."""
@@ -32,7 +32,7 @@ LEAST_GROWTH: Final = 2.0
 SPARE_PAGES: Final = 3.0
 """A span with fewer pages left than this is not worth a cut: both halves end in a partly filled page."""
 FEW_PAGES: Final = 15
-WASTE_A_PAGE: Final = 0.045
+WASTE_A_PAGE: Final = 0.06
 """Bound on requests in vain: one for a few pages, then a share of the pages read or supported by evidence."""
 
 
@@ -95,6 +95,7 @@ class KeySpace:
     steals: int = 0
     misses: int = 0
     _alphabet: Alphabet = field(default_factory=Alphabet)
+    _courage: float = 8.0  # parts to share a span out into at once; as TCP's window, by hits and misses
     _next_run: int = 0
 
     @property
@@ -105,6 +106,10 @@ class KeySpace:
     def start(self) -> Span:
         """The whole prefix as one span; called once."""
         return self._open(None, None)
+
+    def start_from(self, ranges: Sequence[KeyRange]) -> list[Span]:
+        """What is left of the prefix as one span a range; called once, instead of `start`."""
+        return [self._open(keys.after, keys.last) for keys in ranges]
 
     def saw(self, span: Span, page: Page, *, kept: int, keys: Sequence[str] = ()) -> bool:
         """Take in a page of a span.
@@ -140,6 +145,7 @@ class KeySpace:
         if parent is None:
             return
         parent.waits = False
+        self._courage = min(64.0, self._courage + 1) if span.rows else max(1.0, self._courage / 2)
         if span.rows:
             span.evidence = span.claim
             parent.evidence = max(parent.evidence, span.claim)
@@ -157,14 +163,16 @@ class KeySpace:
     def steal(self, idle: int) -> list[Span]:
         """New spans for at most `idle` workers, cut from the upper parts of those with most left."""
         found: list[Span] = []
+        supported = sum(min(span.left, span.evidence) for span in self.spans)
+        least = max(SPARE_PAGES * self.page_rows, supported / max(1, idle + len(self.spans)))
         idle = min(idle, self._affordable())
         skipped: set[int] = set()
         while len(found) < idle:
             candidates = (span for span in self.spans if span.run not in skipped and not span.waits)
             victim = max(candidates, key=_reach, default=None)
-            if victim is None or _reach(victim) < SPARE_PAGES * self.page_rows:
+            if victim is None or _reach(victim) < least:
                 break
-            cuts = self._cuts(victim, idle - len(found))
+            cuts = self._cuts(victim, min(idle - len(found), max(1, int(2 * _reach(victim) / least) - 1)))
             for pivot, claim in cuts:
                 found.append(self._open(pivot, victim.last, victim, claim))
                 victim.last = pivot
@@ -206,9 +214,8 @@ class KeySpace:
         to_come = (1.0 if span.last is None else share(span.last, depth)) - here
         taken = here - share(span.low, depth)
         span.left = max(span.on_page, 1) * to_come / taken if taken > 0 else float("inf")
-        if span.last is None:
-            # Characters not seen yet may follow: an open end is never nearer than evidence has been.
-            span.left = max(span.left, span.evidence)
+        if span.last is None and span.left < SPARE_PAGES * self.page_rows:
+            span.left = 2 * span.evidence  # characters not seen yet may follow: an open end is never near
 
     def _divergence(self, span: Span) -> int:
         """The depth at which the span's position and its end part."""
@@ -229,7 +236,7 @@ class KeySpace:
         depth = self._divergence(span)
         low = self._alphabet.fraction(span.position, depth)
         high = 1.0 if span.last is None else self._alphabet.fraction(span.last, depth)
-        parts = min(most + 1, max(2, int(span.left / (SPARE_PAGES * self.page_rows))))
+        parts = min(most + 1, int(self._courage) + 1, max(2, int(span.left / (SPARE_PAGES * self.page_rows))))
         step = (high - low) / parts
         start = span.position[:depth]
         cuts = [self._alphabet.key_at(low + step * part, start, step / 16) for part in range(1, parts)]
