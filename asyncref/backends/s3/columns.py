@@ -123,9 +123,9 @@ def _hex16(body: bytes, span: Span, quote: bytes) -> tuple[npt.NDArray[np.bool_]
         except binascii.Error:
             pass  # some are no hex: row by row
     table = np.frombuffer(digits, np.uint8).reshape(rows, 32)
-    plain: npt.NDArray[np.bool_] = _LOWER_HEX[table].all(axis=1)
+    plain: npt.NDArray[np.bool_] = np.all(_LOWER_HEX[table], axis=1)
     for side in (heads, tails):
-        plain &= (np.frombuffer(side, np.uint8).reshape(rows, len(quote)) == list(quote)).all(axis=1)
+        plain = plain & (np.frombuffer(side, np.uint8).reshape(rows, len(quote)) == list(quote)).all(axis=1)
     nibbles = np.where(plain[:, None], _HEX[table], 0)
     return plain, nibbles[:, 0::2] * 16 + nibbles[:, 1::2]
 

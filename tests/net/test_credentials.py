@@ -1,0 +1,62 @@
+"""Credentials come from aiobotocore's chain and are refreshed by it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import stat
+import sys
+
+import pytest
+from aiobotocore.session import AioSession
+
+from asyncref.errors import CredentialsError
+from asyncref.net.credentials import Chain
+from asyncref.net.sign import Keys
+
+
+async def test_keys_given_outright_win(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "other")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "other")
+    assert (await Chain(AioSession(), Keys("mine", "s")).get("u")).access == "mine"
+
+
+async def test_the_environment_is_asked(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
+    assert await Chain(AioSession()).get("u") == Keys("id", "secret", "token")
+
+
+async def test_keys_that_expire_are_refreshed_and_others_kept(monkeypatch, tmp_path):
+    script, calls = tmp_path / "process.py", tmp_path / "calls"
+    script.write_text(
+        f"#!{sys.executable}\nimport json, pathlib, sys\n"
+        f"calls = pathlib.Path({str(calls)!r}); calls.open('a').write('x'); n = len(calls.read_text())\n"
+        "answer = {'Version': 1, 'AccessKeyId': f'id{n}', 'SecretAccessKey': 's', 'SessionToken': 't'}\n"
+        "answer |= {'Expiration': sys.argv[1]} if len(sys.argv) > 1 else {}\n"
+        "print(json.dumps(answer))\n"
+    )
+    script.chmod(script.stat().st_mode | stat.S_IEXEC)
+    soon = (dt.datetime.now(dt.UTC) + dt.timedelta(minutes=5)).isoformat()
+    config = tmp_path / "config"
+    config.write_text(
+        f"[default]\ncredential_process = {script} {soon}\n[profile kept]\ncredential_process = {script}\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    chain = Chain(AioSession())
+    assert [(await chain.get("u")).access for _ in range(2)] == ["id2", "id3"]  # due at once, so asked again
+    kept = Chain(AioSession(profile="kept"))
+    assert [(await kept.get("u")).access for _ in range(2)] == ["id4", "id4"]
+
+
+async def test_a_chain_that_fails_says_so_for_whom(monkeypatch, tmp_path):
+    config = tmp_path / "config"
+    config.write_text("[default]\ncredential_process = /no/such/program\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    with pytest.raises(CredentialsError, match="s3://b/: credentials could not be had"):
+        await Chain(AioSession()).get("s3://b/")
+
+
+def test_a_chain_does_not_show_what_it_found():
+    assert "hush" not in json.dumps(repr(Chain(AioSession(), Keys("id", "hush"))))
