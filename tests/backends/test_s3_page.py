@@ -135,7 +135,9 @@ def test_a_page_with_a_piece_cut_out_is_an_error_or_reads_as_xml(body, data):
         got = by_column(garbled, "stored")
     except OddPageError:
         return
-    assert got[1] == independently(re.sub(rb"&#(\d\d?|x[01]?.);", b"?", garbled), "stored")[1]
+    forbidden = rb"&#([0-9]|1[0-9]|2[0-9]|3[01]);"  # not in XML, but in S3's keys: only we read these references
+    if re.search(forbidden, garbled) is None:
+        assert got[1] == independently(garbled, "stored")[1]
 
 
 def one(entry, *, root="ListBucketResult", envelope="<IsTruncated>false</IsTruncated>"):
@@ -189,3 +191,11 @@ def test_namespaced_commented_and_cdata_pages_are_read_by_the_xml_parser():
 def test_thousands_of_shapes_are_read_by_the_xml_parser():
     rows = [GOOD.replace("<Size>", f"<Extra{n}>x</Extra{n}><Size>").replace("<Key>k", f"<Key>k{n}") for n in range(100)]
     assert by_column(one("".join(rows)), "objects")[0] == [f"k{n}" for n in range(100)]
+
+
+def test_a_page_in_another_encoding_is_read_in_it_or_refused():
+    entry = GOOD.replace("<Key>k", "<Key>é")
+    body = b'<?xml version="1.0" encoding="ISO-8859-1"?>' + one(entry).decode().encode("latin-1")
+    assert by_column(body, "objects")[0] == ["é"]
+    with pytest.raises(OddPageError):
+        page.read(body.replace(b"ISO-8859-1", b"nonsense"), "objects")

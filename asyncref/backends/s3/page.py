@@ -30,6 +30,7 @@ _ENVELOPE: Final = frozenset(
     {"IsTruncated", "EncodingType", "NextContinuationToken", "NextKeyMarker", "NextVersionIdMarker"}
 )
 _COLUMNS: Final = frozenset({"Key", "VersionId", "IsLatest", "LastModified", "ETag", "Size"})
+_OTHER_ENCODING: Final = re.compile(rb"""\s*<\?xml[^>]*encoding=(?!["']utf-8["'])""", re.IGNORECASE)
 _ROOT: Final = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<([A-Za-z]+)[\s>]")
 
 
@@ -93,6 +94,8 @@ def read(body: bytes, keep: Keep) -> Rows:
 def _read(body: bytes, keep: Keep, root: bytes) -> Rows:
     if root_of(body) != root or not is_whole(body):
         raise OddPageError(f"not a whole {root.decode()}")
+    if _OTHER_ENCODING.match(body):
+        raise OddPageError("not in UTF-8")
     shape = find(body, _ENTRIES[root])
     envelope = _envelope(shape.envelope)
     if not shape.rows:
@@ -180,7 +183,7 @@ def _parsed(text: bytes) -> ElementTree.Element:
         raise OddPageError("a document type, which no listing has")
     try:
         return ElementTree.fromstring(text)  # noqa: S314  without a document type there are no entities to expand
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the last two: an encoding that is none
         raise OddPageError(f"not XML: {error}") from error
 
 
