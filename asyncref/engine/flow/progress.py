@@ -25,6 +25,7 @@ class Meter:
         failed: Entries that failed.
         notes: Sentences for the user.
         started_s: Monotonic time of the start.
+        states: By kind of request, a call that gives the limits' state; see `Controller.statistics`.
     """
 
     verb: str = "scan"
@@ -39,6 +40,7 @@ class Meter:
     failed: int = 0
     notes: list[str] = field(default_factory=list)
     started_s: float = field(default_factory=time.monotonic)
+    states: dict[str, Callable[[], dict[str, float | int]]] = field(default_factory=dict, repr=False)
 
     @property
     def elapsed_s(self) -> float:
