@@ -54,6 +54,7 @@ async def scan(
     checksum: bool = True,
     heads: Heads = "auto",
     max_objects: int | None = None,
+    resume: bool | str | Path | None = None,
 ) -> Manifest:
     """List a source and pin every object of it; not a byte of content is copied.
 
@@ -70,6 +71,10 @@ async def scan(
         checksum: False does not pin: on a bucket one entry and no request; of files only path and size.
         heads: `never` keeps from asking every object where the listing may not tell version ids.
         max_objects: More are an error, never a cut.
+        resume: Keep what was listed on disk, so that a scan that was killed or failed goes on when the same request
+            is made again: with a folder there, with True in asyncref's data folder. The folder is emptied when the
+            manifest is made. What was listed before is not looked at again (the manifest's record says since
+            when), so it is not the default; after seven days everything is listed anew. Buckets only.
 
     Returns:
         The complete manifest. Cost: about one request a 1,000 objects on S3; memory is bounded.
@@ -95,7 +100,14 @@ async def scan(
             heads=heads,
             max_objects=max_objects,
             progress=hook,
+            resume=_resume_folder(resume),
         )
+
+
+def _resume_folder(resume: bool | str | Path | None) -> Path | None:
+    if resume is True:
+        return Path(config.get("home").value).expanduser() / "scans"
+    return Path(resume).expanduser() if resume else None
 
 
 async def load(

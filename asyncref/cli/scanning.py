@@ -51,6 +51,10 @@ class Scanning:
     no_heads: Annotated[
         bool, typer.Option("--no-heads", help="Never ask object by object where the listing may not tell version ids.")
     ] = False
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on where the same command was interrupted; keep what is listed till then."),
+    ] = False
 
     def wanted(self, storage: Storage, bounds: Bounds, selection: Selection) -> dict[str, Any]:
         """The keyword arguments of `verbs.scan`."""
@@ -62,6 +66,7 @@ class Scanning:
             "bad_keys": self.bad_keys.value,
             "checksum": self.checksum,
             "heads": "never" if self.no_heads else "auto",
+            "resume": self.resume,
         }
 
 

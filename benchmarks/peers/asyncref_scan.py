@@ -18,18 +18,20 @@ async def scan(options: dict[str, Any]) -> dict[str, Any]:
     """Scan once; `scan_s` of the answer is the wall time without the interpreter's start and imports.
 
     Args:
-        options: `uri`; `endpoint` (None: the provider's own), `concurrency` (None: the default), `folder` to save in.
+        options: `uri`; `endpoint` (None: the provider's own), `concurrency` (None: the default), `folder` to save in,
+            `resume` (a folder that outlives the process).
     """
     before = time.perf_counter()
     storage = {"endpoint_url": options["endpoint"]} if options.get("endpoint") else None
     limits = asyncref.Limits(concurrency=options.get("concurrency"))
-    manifest = await asyncref.scan(options["uri"], storage_options=storage, limits=limits)
+    manifest = await asyncref.scan(options["uri"], storage_options=storage, limits=limits, resume=options.get("resume"))
     with tempfile.TemporaryDirectory(dir=options.get("folder")) as folder:
         target = Path(folder) / "manifest.parquet"
         manifest.save(target)
         return {
             "objects": len(manifest),
             "digest": manifest.digest,
+            "resumes": manifest.record.resumes,
             "manifest_bytes": target.stat().st_size,
             "scan_s": time.perf_counter() - before,
         }

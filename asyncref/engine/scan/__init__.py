@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,15 +14,17 @@ from typing import Any
 import anyio
 
 from asyncref.engine.flow import Meter, ProgressHook
-from asyncref.engine.scan.job import Heads, Job
+from asyncref.engine.scan.job import Heads, Job, Sink
 from asyncref.engine.scan.pages import Pages
 from asyncref.engine.scan.pipeline import Budget
+from asyncref.engine.scan.resume import Resumable
 from asyncref.engine.scan.rows import BadKeys
 from asyncref.engine.scan.spool import Spool
 from asyncref.engine.scan.target import Target
+from asyncref.errors import DuplicatePathError, NothingFoundError, ProtocolError
 from asyncref.globs import Filter
 from asyncref.manifest import Manifest, build
-from asyncref.model import Limits, Record
+from asyncref.model import Limits, Record, Source
 
 __all__ = ["BadKeys", "Heads", "Pages", "Target", "scan"]
 
@@ -37,6 +40,7 @@ async def scan(
     max_objects: int | None = None,
     progress: ProgressHook | None = None,
     folder: Path | None = None,
+    resume: Path | None = None,
 ) -> Manifest:
     """List what the targets name and pin every object of it.
 
@@ -50,6 +54,8 @@ async def scan(
         max_objects: More are an error.
         progress: Called once with the meter to poll.
         folder: Where the manifest's parts go; None for a temporary place that lives as long as the manifest.
+        resume: Where what is listed outlives a scan that is killed or fails, so that the same request continues;
+            removed when the manifest is built. Flat, ordered storages only: others are listed from the start.
 
     Returns:
         The manifest, complete: every key unchanged from start to end is in it once. Memory is bounded by
@@ -58,6 +64,7 @@ async def scan(
     Raises:
         NothingFoundError: A target that holds nothing.
         TooManyObjectsError, BadKeyError, DuplicatePathError: See there.
+        ScanError: `resume`, and another process has this very scan under way.
         StorageError, RetryableError: What a storage answered for good, or to the last try.
     """
     bounds = limits or Limits()
@@ -66,26 +73,43 @@ async def scan(
         progress(meter)
     job = Job(storage_options, filter, bounds, bad_keys, heads, Budget(max_objects, targets[0].uri), meter)
     started = datetime.now(UTC)
+    kept = Resumable(resume, meter, started, [asdict(target) for target in targets]) if resume is not None else None
     temporary = Path(await anyio.to_thread.run_sync(partial(tempfile.mkdtemp, prefix="asyncref-spool-")))
+    spools: list[Spool] = []
+    remove = True
     try:
-        spools: list[Spool] = []
         for index, target in enumerate(targets):
             room = temporary / str(index)
             room.mkdir()
             spool = Spool(room, memory_bytes=min(16 * 2**20, bounds.memory_bytes))
             spools.append(spool)
-            await job.add(target, spool.append, spool.discard)
+            await job.add(target, Sink(spool.append, spool.discard, partial(kept.open, spool) if kept else None))
         record = Record(
-            started=started,
+            started=kept.started if kept else started,
             ended=datetime.now(UTC),
             requests=dict(meter.requests),
             skipped={reason: count for reason, count in meter.skipped.items() if count},
+            resumes=kept.resumes if kept else 0,
             notes=tuple(meter.notes),
         )
-        runs = [run for spool in spools for run in spool.runs()]
-        return await anyio.to_thread.run_sync(
-            partial(build, runs, sources=tuple(job.sources), record=record, folder=folder)
-        )
+        return await anyio.to_thread.run_sync(partial(_built, spools, tuple(job.sources), record, folder))
+    except (NothingFoundError, ProtocolError, DuplicatePathError):
+        raise  # the same again, if it were continued
+    except BaseException:
+        remove = False
+        raise
     finally:
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(partial(shutil.rmtree, temporary, ignore_errors=True))
+            await anyio.to_thread.run_sync(_tidy_up, spools, kept, temporary, remove)
+
+
+def _built(spools: Sequence[Spool], sources: tuple[Source, ...], record: Record, folder: Path | None) -> Manifest:
+    return build([run for spool in spools for run in spool.runs()], sources=sources, record=record, folder=folder)
+
+
+def _tidy_up(spools: Sequence[Spool], kept: Resumable | None, temporary: Path, remove: bool) -> None:
+    for spool in spools:
+        spool.close(remember=not remove)
+    if kept is not None:
+        kept.release(remove=remove)
+    shutil.rmtree(temporary, ignore_errors=True)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from asyncref import uri as uris
 from asyncref.backends import open_backend
 from asyncref.backends.base import Backend
 from asyncref.engine.flow import Meter
+from asyncref.engine.scan.ledger import Ledger, remaining
 from asyncref.engine.scan.pins import Namer, Pinner
 from asyncref.engine.scan.pipeline import Budget, Emit, Lister
 from asyncref.engine.scan.rows import BadKeys, RowMaker
+from asyncref.engine.scan.seams import Seams
 from asyncref.engine.scan.spool import UNORDERED
 from asyncref.engine.scan.target import Finder, Listing, Single, Target, single_path, source_of, unpinned
 from asyncref.errors import NothingFoundError, OrderError
@@ -22,6 +24,24 @@ from asyncref.model import Limits, Source
 
 Heads = Literal["auto", "never"]
 """Whether to ask for every object whose version id the listing may not tell."""
+Resume = Callable[[dict[str, Any]], Awaitable[Ledger | None]]
+"""Keeps what is emitted from here on under a request, and gives back what an interrupted scan by it left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """Where the rows of one target go.
+
+    Attributes:
+        emit: Takes them.
+        discard: Takes back all that was emitted, so that the target can be listed again serially. None: nothing can
+            be taken back, and a storage out of order is an error.
+        resume: Called before a flat, ordered storage is listed; others are listed from the start.
+    """
+
+    emit: Emit
+    discard: Callable[[], None] | None = None
+    resume: Resume | None = None
 
 
 @dataclass(slots=True)
@@ -48,18 +68,16 @@ class Job:
     meter: Meter
     sources: list[Source] = field(default_factory=list)
 
-    async def add(self, target: Target, emit: Emit, discard: Callable[[], None] | None = None) -> None:
+    async def add(self, target: Target, sink: Sink) -> None:
         """List one target into a sink.
 
         Args:
             target: What to list.
-            emit: Takes the rows.
-            discard: Takes back all that was emitted for this target, so that it can be listed again serially. None:
-                nothing can be taken back, and a storage out of order is an error.
+            sink: Takes the rows.
 
         Raises:
             NothingFoundError: The listing is complete and empty.
-            OrderError: Keys out of byte order, and no `discard`.
+            OrderError: Keys out of byte order, and the sink takes nothing back.
         """
         reference = uris.parse(target.uri)
         backend = open_backend(reference, self.storage_options, self.limits)
@@ -68,17 +86,18 @@ class Job:
             reference = replace(reference, key=backend.source(reference).prefix)
             if not target.checksum and not backend.traits.hierarchical:
                 path, single = unpinned(target, reference)
-                await self._add_single(source_of(target, reference, backend, ""), path, reference.key, single, emit)
+                await self._add_single(
+                    source_of(target, reference, backend, ""), path, reference.key, single, sink.emit
+                )
                 return
             found = await Finder(backend, self.limits, self.meter).find(reference, checksum=target.checksum)
             if isinstance(found, Single):
                 source = source_of(target, reference, backend, reference.key)
-                await self._add_single(source, single_path(target, reference.key), reference.key, found, emit)
+                await self._add_single(source, single_path(target, reference.key), reference.key, found, sink.emit)
                 return
             seen = self.meter.objects + self.meter.skipped.total()
-            await self._list(
-                source_of(target, reference, backend, found.prefix, self.wanted), backend, found, emit, discard
-            )
+            source = source_of(target, reference, backend, found.prefix, self.wanted)
+            await self._list(source, backend, found, sink)
             if self.meter.objects + self.meter.skipped.total() == seen:
                 raise NothingFoundError("nothing there", uri=target.uri, hint="the listing is complete and empty")
 
@@ -90,9 +109,7 @@ class Job:
         self.meter.bytes += single.page.column(1)[0].as_py() or 0
         await emit(UNORDERED, rows)
 
-    async def _list(
-        self, source: Source, backend: Backend, found: Listing, emit: Emit, discard: Callable[[], None] | None
-    ) -> None:
+    async def _list(self, source: Source, backend: Backend, found: Listing, sink: Sink) -> None:
         traits, index = backend.traits, len(self.sources)
         self.sources.append(source)
         pinner: Pinner | Namer | None = None
@@ -106,7 +123,7 @@ class Job:
             versions=found.versions,
             rows=RowMaker(source, index, self.wanted, self.bad_keys, traits.folder_markers, self.meter.skipped),
             pinner=pinner,
-            emit=emit,
+            emit=sink.emit,
             limits=self.limits,
             meter=self.meter,
             budget=self.budget,
@@ -114,15 +131,33 @@ class Job:
             first_page=found.first_page,
         )
         counted = self.meter.objects, self.meter.bytes, self.budget.taken, self.meter.skipped.copy()
+        ledger = None
+        if sink.resume is not None and traits.ordered and traits.ranged and not traits.hierarchical:
+            ledger = await sink.resume(self._request(source, index, versions=found.versions, stat=pinner is not None))
         try:
-            await lister.run()
+            if ledger is None:
+                await lister.run()
+            else:
+                self.budget.take(sum(block.rows for block in ledger.blocks))
+                await lister.run(remaining(block.keys for block in ledger.blocks), Seams.of(ledger.blocks))
         except OrderError as error:
-            if discard is None:
+            if sink.discard is None:
                 raise
-            discard()
+            sink.discard()
             self.meter.objects, self.meter.bytes, self.budget.taken, skipped = counted
             self.meter.skipped.clear()
             self.meter.skipped.update(skipped)
             self.meter.note(f"{source.uri}: {error.message}; listed once more serially, then sorted")
             lister.first_page = None
             await lister.run_serially()
+
+    def _request(self, source: Source, index: int, *, versions: bool, stat: bool) -> dict[str, Any]:
+        """All that decides which rows a listing gives: only a scan with the same may go on with it."""
+        return {
+            "source": asdict(source),
+            "index": index,
+            "versions": versions,
+            "stat": stat,
+            "bad_keys": self.bad_keys,
+            "heads": self.heads,
+        }

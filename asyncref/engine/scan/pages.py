@@ -10,7 +10,8 @@ import anyio
 import pyarrow as pa
 
 from asyncref.engine.flow import Meter, ProgressHook
-from asyncref.engine.scan.job import Heads, Job
+from asyncref.engine.scan.job import Heads, Job, Sink
+from asyncref.engine.scan.ledger import Covered
 from asyncref.engine.scan.pipeline import Budget
 from asyncref.engine.scan.rows import BadKeys
 from asyncref.engine.scan.target import Target
@@ -82,12 +83,12 @@ class Pages:
             raise StopAsyncIteration from None
 
     async def _list(self) -> None:
-        async def emit(_: int, rows: pa.RecordBatch) -> None:
+        async def emit(_: int, rows: pa.RecordBatch, __: Covered | None = None) -> None:
             if rows.num_rows:
                 await self._send.send(rows)
 
         async with self._send:
             try:
-                await self._job.add(self._target, emit)
+                await self._job.add(self._target, Sink(emit))
             except Exception as error:  # noqa: BLE001  raised again where the caller waits for the next batch
                 self._error = error

@@ -8,9 +8,10 @@ goes through a `Lane` (limits, retry, counters).
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
 
 import anyio
 import pyarrow as pa
@@ -21,6 +22,7 @@ from asyncref.backends.base import Backend
 from asyncref.engine.flow import Lane, Meter
 from asyncref.engine.flow.groups import one_error
 from asyncref.engine.scan.keyspace import KeySpace, Span
+from asyncref.engine.scan.ledger import Coverage, Covered
 from asyncref.engine.scan.pins import Namer, Pinner
 from asyncref.engine.scan.rows import RowMaker, in_order, trim
 from asyncref.engine.scan.seams import Seams
@@ -28,8 +30,14 @@ from asyncref.engine.scan.spool import UNORDERED
 from asyncref.errors import ContainerNotFoundError, OrderError, ProtocolError, TooManyObjectsError
 from asyncref.model import PAGE_SCHEMA, KeyRange, Limits, ListRequest, Page
 
-Emit = Callable[[int, pa.RecordBatch], Awaitable[None]]
-"""Takes rows of `ENTRY_SCHEMA` and the number of their run; awaits while the sink is full."""
+EVERYTHING: Final = (KeyRange(),)
+
+
+class Emit(Protocol):
+    """Takes rows of `ENTRY_SCHEMA`, the number of their run and what they settle; awaits while the sink is full."""
+
+    async def __call__(self, run: int, rows: pa.RecordBatch, covered: Covered | None = None, /) -> None:
+        """Take them."""
 
 
 @dataclass(slots=True)
@@ -96,8 +104,12 @@ class Lister:
     def __post_init__(self) -> None:
         self.lane = Lane("list", limits=self.limits, meter=self.meter, most=self.backend.traits.concurrency)
 
-    async def run(self) -> None:
-        """List everything.
+    async def run(self, ranges: Sequence[KeyRange] = EVERYTHING, seams: Seams | None = None) -> None:
+        """List everything, or what is left of it.
+
+        Args:
+            ranges: What to list of a flat, ordered storage; ascending.
+            seams: Of the ranges listed before.
 
         Raises:
             OrderError: Keys out of byte order: what was emitted must be discarded and `run_serially` used.
@@ -108,7 +120,7 @@ class Lister:
         if traits.hierarchical:
             await self._walk()
         elif traits.ordered and traits.ranged:
-            await self._share()
+            await self._share(ranges, seams or Seams())
         else:
             await self.run_serially()
 
@@ -122,14 +134,14 @@ class Lister:
                 return
             request = replace(request, cursor=page.cursor)
 
-    async def _share(self) -> None:
+    async def _share(self, ranges: Sequence[KeyRange], seams: Seams) -> None:
         """List one flat key space with workers that take ranges from each other."""
         traits = self.backend.traits
         space = KeySpace(self.prefix, page_rows=traits.page_rows, repeats=self.versions)
-        seams = Seams()
         with one_error():
             async with anyio.create_task_group() as group:
-                group.start_soon(self._follow, space.start(), space, seams, group)
+                for span in space.start_from(ranges):
+                    group.start_soon(self._follow, span, space, seams, group)
         if gaps := seams.gaps():
             raise OrderError(f"the server leaves out {gaps[0]!r} when a listing starts right before it", uri=self.uri)
 
@@ -141,7 +153,8 @@ class Lister:
             versions=self.versions,
             limit=self.backend.traits.page_rows,
         )
-        going_on = True
+        coverage = Coverage(span.after, self.versions)
+        going_on, beyond = True, None
         while going_on:
             page = await self._page(request)
             self._check_order(span, page)
@@ -152,8 +165,10 @@ class Lister:
             if kept.num_rows:
                 seams.began(span.run, span.after, kept.column(0)[0].as_py())
             if not going_on:
-                seams.ended(span.run, span.after, span.last, self._beyond(span, page.batch))
-            await self._deliver(span.run, kept)
+                beyond = self._beyond(span, page.batch)
+                seams.ended(span.run, span.after, span.last, beyond)
+            covered = coverage.saw(page, kept, last=span.last, ended=not going_on, beyond=beyond)
+            await self._deliver(span.run, kept, covered)
             if going_on:
                 request = replace(request, keys=KeyRange(span.after, span.last), cursor=page.cursor)
 
@@ -226,14 +241,19 @@ class Lister:
             raise ProtocolError("the server's marker does not advance", uri=self.uri)
         return page
 
-    async def _deliver(self, run: int, page: pa.RecordBatch) -> None:
+    async def _deliver(self, run: int, page: pa.RecordBatch, covered: Covered | None = None) -> None:
+        before = self.meter.skipped.copy()
         rows = self.rows(page)
-        if self.pinner is not None and rows.num_rows:
+        skipped = self.meter.skipped - before
+        if self.pinner is not None and (count := rows.num_rows):
             rows = await self.pinner(rows)
+            skipped["vanished"] += count - rows.num_rows
+        if covered is not None and skipped:
+            covered = replace(covered, skipped=skipped)
         self.budget.take(rows.num_rows)
         self.meter.objects += rows.num_rows
         self.meter.bytes += pc.sum(rows.column(2)).as_py() or 0
-        await self.emit(run, rows)
+        await self.emit(run, rows, covered)
 
 
 def _samples(page: pa.RecordBatch, count: int = 6) -> list[str]:

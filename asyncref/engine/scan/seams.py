@@ -7,7 +7,11 @@ at a marker that is no key (moto 5 leaves out the key after it) is found by this
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Self
+
+from asyncref.engine.scan.ledger import Block, chains
 
 
 @dataclass(slots=True)
@@ -25,6 +29,17 @@ class Seams:
     """Collects the ends of ranges while they are listed. Memory: three keys a range."""
 
     _ranges: dict[int, _Range] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, blocks: Iterable[Block]) -> Self:
+        """The seams of what an interrupted scan listed."""
+        seams = cls()
+        for number, chain in enumerate(chains(blocks), start=1):
+            after, last = chain[0].keys.after, chain[-1].keys.last
+            if first := next((block.first for block in chain if block.first is not None), None):
+                seams.began(-number, after, first)
+            seams.ended(-number, after, last, chain[-1].beyond)
+        return seams
 
     def began(self, run: int, after: str | None, first_row: str) -> None:
         """A range kept its first row; later calls for the same range change nothing."""

@@ -1,40 +1,95 @@
-"""Where pages wait between the listing and the manifest: bounded memory first, Arrow files after.
+"""Where pages wait between the listing and the manifest: bounded memory first, a file of Arrow messages after.
 
 A *run* is one range's rows in the order they came. Rows of many small, unordered pieces (folders of a file
-tree) share runs that are sorted here before they are written. A flush writes everything buffered as one
-*segment* (an Arrow IPC file, written under a temporary name and renamed), one batch a run, so a segment that
-can be seen is whole.
+tree) share runs that are sorted here before they are written. A flush appends everything gathered to the file,
+run by run. A spool that outlives its scan (`attach`) also appends a line to a ledger, after the rows are
+durable: whatever ends the scan, what the ledger covers can be read again.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from asyncref.engine.scan.ledger import Block, Covered, chains, line
+from asyncref.errors import ManifestError
 from asyncref.manifest import Run
-from asyncref.model import ENTRY_SCHEMA
+from asyncref.model import ENTRY_SCHEMA, KeyRange
 
 UNORDERED: Final = -1
 """The run number for rows whose pieces come in no order."""
+FLUSH_S: Final = 1.0
+FLUSH_BYTES: Final = 4 * 2**20
+FLUSH_SHARE: Final = 0.01
+"""With a ledger a flush is due every second, or when 4 MiB, or this share of all written before, have gathered."""
+_FEW_ROWS: Final = 512
+"""Smaller batches are joined: a batch costs its reader some 50 µs, whatever its length."""
+
+_sync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One batch in a file."""
+
+    file: FileIO
+    offset: int
+    length: int
+
+    def read(self) -> pa.RecordBatch:
+        raw = os.pread(self.file.fileno(), self.length, self.offset)
+        return pa.ipc.read_record_batch(pa.py_buffer(raw), ENTRY_SCHEMA)
 
 
 @dataclass(slots=True)
 class _Stored:
-    """One batch of one run: in memory, or in a segment at an index."""
+    """One run: its batches in files, and those that were never flushed."""
 
-    batch: pa.RecordBatch | None
-    segment: Path | None
-    index: int
-    rows: int
     first: str
     last: str
+    rows: int = 0
+    batches: list[_Place | pa.RecordBatch] = field(default_factory=list)
+
+    def read(self) -> Iterator[pa.RecordBatch]:
+        for batch in self.batches:
+            yield batch.read() if isinstance(batch, _Place) else batch
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """What came of one run since the last flush."""
+
+    batches: list[pa.RecordBatch] = field(default_factory=list)
+    covered: list[Covered] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Where a spool that outlives its scan lies.
+
+    Attributes:
+        folder: Its folder.
+        ledger: The ledger, open at its end.
+        header: The ledger's first line, to begin anew.
+        news: Gives the requests sent since it was last asked, by kind.
+    """
+
+    folder: Path
+    ledger: FileIO
+    header: bytes
+    news: Callable[[], Mapping[str, int]]
 
 
 @dataclass(slots=True)
@@ -42,90 +97,217 @@ class Spool:
     """Collects rows by run.
 
     Args:
-        folder: Where segments are written; must exist and be the caller's own.
-        memory_bytes: Bound on rows that are not yet in a segment.
+        folder: Where the file is written; must exist and be the caller's own.
+        memory_bytes: Bound on rows that wait, and once more on rows that are being written.
     """
 
     folder: Path
     memory_bytes: int = 16 * 2**20
-    _buffered: dict[int, list[pa.RecordBatch]] = field(default_factory=dict)
-    _buffered_bytes: int = 0
-    _runs: dict[int, list[_Stored]] = field(default_factory=dict)
-    _segments: int = 0
-    _next_sorted_run: int = UNORDERED - 1
+    _keep: Keep | None = None
+    _gathered: dict[int, _Gathered] = field(default_factory=dict)
+    _gathered_bytes: int = 0
+    _flushed_s: float = field(default_factory=time.monotonic)
+    _runs: dict[int, _Stored] = field(default_factory=dict)
+    _files: list[FileIO] = field(default_factory=list)
+    _file: FileIO | None = None
+    _end: int = 0
+    _next_free_run: int = UNORDERED - 1
+    _lock: anyio.Lock = field(default_factory=anyio.Lock)
 
-    async def append(self, run: int, batch: pa.RecordBatch) -> None:
-        """Add rows behind those of the run that came before; flushes when the buffer is full.
+    async def append(self, run: int, batch: pa.RecordBatch, covered: Covered | None = None) -> None:
+        """Add rows behind those of the run that came before; flushes when that is due.
 
         Args:
             run: A range's number, or `UNORDERED`.
             batch: Rows of `ENTRY_SCHEMA`, ascending by path unless the run is `UNORDERED`.
-        """
-        if not batch.num_rows:
-            return
-        self._buffered.setdefault(run, []).append(batch)
-        self._buffered_bytes += batch.nbytes
-        if self._buffered_bytes >= self.memory_bytes:
-            await self.flush()
+            covered: The keys that are settled by them; they follow those of the run's batch before.
 
-    async def flush(self) -> None:
-        """Write what is buffered as one segment."""
-        stored = self._take()
-        if stored:
-            path = self.folder / f"segment-{self._segments:06d}.arrow"
-            self._segments += 1
-            await anyio.to_thread.run_sync(_write_segment, path, stored)
+        Raises:
+            ManifestError: The file cannot be written (disk full).
+        """
+        if not batch.num_rows and covered is None:
+            return
+        gathered = self._gathered.get(run)
+        if gathered is None:
+            gathered = self._gathered[run] = _Gathered()
+        if covered is not None:
+            gathered.covered.append(covered)
+        if batch.num_rows:
+            gathered.batches.append(batch)
+            self._gathered_bytes += pa.ipc.get_record_batch_size(batch)
+        while self._is_due() and (not self._lock.locked() or self._gathered_bytes >= self.memory_bytes):
+            await self.flush(only_due=True)
+
+    async def flush(self, *, only_due: bool = False) -> None:
+        """Write what has gathered.
+
+        Args:
+            only_due: Leave it if somebody else has just done so.
+
+        Raises:
+            ManifestError: The file cannot be written (disk full).
+        """
+        async with self._lock:
+            if only_due and not self._is_due():
+                return
+            gathered, self._gathered = self._gathered, {}
+            self._gathered_bytes = 0
+            if gathered:
+                news = self._keep.news() if self._keep is not None else {}
+                await anyio.to_thread.run_sync(self._write, gathered, news)
+            self._flushed_s = time.monotonic()
+
+    def attach(self, keep: Keep, blocks: Sequence[Block]) -> None:
+        """Outlive the scan from here on, and take over what an earlier run of it left. Blocks: call it in a thread.
+
+        Args:
+            keep: Where.
+            blocks: The earlier run's, in that folder.
+
+        Raises:
+            OSError: A file cannot be read.
+            pyarrow.ArrowInvalid: It holds something else.
+        """
+        self._keep, self.folder = keep, keep.folder
+        files = {name: FileIO(keep.folder / name) for name in sorted({block.file for block in blocks if block.rows})}
+        self._files += files.values()
+        for chain in chains(blocks):
+            places = [place for block in chain for place in _places(files, block)]
+            if places:
+                first, last = places[0].read().column(0)[0], places[-1].read().column(0)[-1]
+                rows = sum(block.rows for block in chain)
+                self._runs[self._free_run()] = _Stored(first.as_py(), last.as_py(), rows, list(places))
 
     def runs(self) -> list[Run]:
-        """Every run, sorted inside; what was never flushed is served from memory."""
-        self._take()
-        return [_as_run(stored) for stored in self._runs.values()]
+        """Every run, sorted inside; what was never flushed is served from memory. Blocks: call it in a thread."""
+        gathered, self._gathered, self._gathered_bytes = self._gathered, {}, 0
+        for run, part in gathered.items():
+            batches = _prepared(run, part.batches)
+            self._add(run, batches, batches)
+        return [Run(stored.first, stored.last, stored.rows, stored.read) for stored in self._runs.values()]
 
     def discard(self) -> None:
-        """Forget every row, and remove the segments."""
-        self._buffered.clear()
-        self._buffered_bytes = 0
-        for path in {item.segment for stored in self._runs.values() for item in stored if item.segment}:
-            path.unlink(missing_ok=True)
+        """Forget every row, and what the ledger covers."""
+        self._gathered.clear()
+        self._gathered_bytes = 0
         self._runs.clear()
+        if self._keep is not None:
+            self._keep.ledger.truncate(0)
+            _write_whole(self._keep.ledger, self._keep.header)
+        if self._file is not None:
+            self._file.seek(0)
+            self._file.truncate()
+            self._end = 0
 
-    def _take(self) -> list[_Stored]:
-        """Move the buffer into runs, one batch each, sorting the unordered rows."""
-        taken: list[_Stored] = []
-        for run, batches in self._buffered.items():
-            merged = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
-            number = run
-            if run == UNORDERED:
-                merged = merged.take(pc.sort_indices(merged.column(0)))
-                number, self._next_sorted_run = self._next_sorted_run, self._next_sorted_run - 1
-            paths = merged.column(0)
-            item = _Stored(merged, None, 0, merged.num_rows, paths[0].as_py(), paths[-1].as_py())
-            self._runs.setdefault(number, []).append(item)
-            taken.append(item)
-        self._buffered = {}
-        self._buffered_bytes = 0
-        return taken
+    def close(self, *, remember: bool = False) -> None:
+        """Close the files; runs cannot be read any more. Blocks: call it in a thread.
+
+        Args:
+            remember: First put what has gathered into the ledger, if there is one and the disk still takes it.
+        """
+        if remember and self._keep is not None and self._gathered:
+            with suppress(ManifestError):
+                self._write(self._gathered, self._keep.news())
+        for file in self._files:
+            file.close()
+        if self._keep is not None:
+            self._keep.ledger.close()
+
+    def _is_due(self) -> bool:
+        if self._keep is None:
+            return self._gathered_bytes >= self.memory_bytes
+        enough = min(self.memory_bytes, max(FLUSH_BYTES, int(FLUSH_SHARE * self._end)))
+        return self._gathered_bytes >= enough or time.monotonic() - self._flushed_s >= FLUSH_S
+
+    def _write(self, gathered: dict[int, _Gathered], news: Mapping[str, int]) -> None:
+        try:
+            file = self._file or self._open()
+            blocks: list[Block] = []
+            told: Counter[str] = Counter()
+            size = 0
+            for run, part in gathered.items():
+                batches = _prepared(run, part.batches)
+                places = [self._write_batch(file, batch) for batch in batches]
+                self._add(run, batches, places)
+                if self._keep is not None and part.covered:
+                    blocks.append(_block(part.covered, str(file.name), places, sum(map(len, batches))))
+                    size += sum(pc.sum(batch.column(2)).as_py() or 0 for batch in batches)
+                    for covered in part.covered:
+                        told.update(covered.skipped)
+            if self._keep is not None and blocks:
+                _sync(file.fileno())
+                values: dict[str, Any] = {"blocks": [block.to_json() for block in blocks], "size": size}
+                _write_whole(self._keep.ledger, line({**values, "skipped": told, "requests": news}))
+        except OSError as error:
+            raise ManifestError(f"what was listed cannot be set aside: {error}", uri=str(self.folder)) from error
+
+    def _open(self) -> FileIO:
+        number = len(list(self.folder.glob("rows-*")))
+        self._file = FileIO(self.folder / f"rows-{number:03d}.arrow", "x+")
+        self._files.append(self._file)
+        return self._file
+
+    def _write_batch(self, file: FileIO, batch: pa.RecordBatch) -> _Place:
+        message = batch.serialize()
+        _write_whole(file, message)
+        place = _Place(file, self._end, message.size)
+        self._end += message.size
+        return place
+
+    def _add(self, run: int, batches: list[pa.RecordBatch], held: Sequence[_Place | pa.RecordBatch]) -> None:
+        """Put batches behind those of their run; unordered ones are a run of their own."""
+        if not batches:
+            return
+        number = self._free_run() if run == UNORDERED else run
+        first, last = batches[0].column(0)[0].as_py(), batches[-1].column(0)[-1].as_py()
+        stored = self._runs.setdefault(number, _Stored(first, last))
+        stored.last = last
+        stored.rows += sum(map(len, batches))
+        stored.batches += held
+
+    def _free_run(self) -> int:
+        self._next_free_run -= 1
+        return self._next_free_run + 1
 
 
-def _write_segment(path: Path, stored: list[_Stored]) -> None:
-    temporary = path.with_suffix(".tmp")
-    with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, ENTRY_SCHEMA) as writer:
-        for item in stored:
-            assert item.batch is not None
-            writer.write_batch(item.batch)
-    os.replace(temporary, path)  # noqa: PTH105  atomic on every platform
-    for index, item in enumerate(stored):
-        item.segment, item.index, item.batch = path, index, None
+def _prepared(run: int, batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    """Small batches joined, unordered ones sorted into one."""
+    if len(batches) > 1 and (run == UNORDERED or sum(map(len, batches)) < _FEW_ROWS * len(batches)):
+        batches = [pa.concat_batches(batches)]
+    if run == UNORDERED and batches:
+        batches = [batches[0].take(pc.sort_indices(batches[0].column(0)))]
+    return batches
 
 
-def _as_run(stored: list[_Stored]) -> Run:
-    def read() -> Iterator[pa.RecordBatch]:
-        for item in stored:
-            yield item.batch if item.batch is not None else _read_one(item)
+def _block(covered: Sequence[Covered], file: str, places: Sequence[_Place], rows: int) -> Block:
+    """What one flush settles of one range."""
+    return Block(
+        keys=KeyRange(covered[0].keys.after, covered[-1].keys.last),
+        first=next((one.first for one in covered if one.first is not None), None),
+        beyond=covered[-1].beyond,
+        file=Path(file).name,
+        offset=places[0].offset if places else 0,
+        lengths=tuple(place.length for place in places),
+        rows=rows,
+    )
 
-    return Run(first=stored[0].first, last=stored[-1].last, rows=sum(item.rows for item in stored), read=read)
+
+def _places(files: Mapping[str, FileIO], block: Block) -> Iterator[_Place]:
+    offset = block.offset
+    for length in block.lengths:
+        yield _Place(files[block.file], offset, length)
+        offset += length
 
 
-def _read_one(item: _Stored) -> pa.RecordBatch:
-    with pa.memory_map(str(item.segment)) as source:
-        return pa.ipc.open_file(source).get_batch(item.index)
+def _write_whole(file: FileIO, data: bytes | pa.Buffer) -> None:
+    """Write all of it.
+
+    Raises:
+        OSError: The disk is full, or whatever else it says.
+    """
+    view = memoryview(data)
+    while view:
+        written = file.write(view)
+        if not written:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        view = view[written:]
