@@ -44,7 +44,9 @@ def opener(scheme: str) -> Opener:
     )
 
 
-def open_backend(reference: Reference, options: Mapping[str, Any] | None = None, limits: Limits | None = None) -> Backend:
+def open_backend(
+    reference: Reference, options: Mapping[str, Any] | None = None, limits: Limits | None = None
+) -> Backend:
     """Open the container that a reference names; no request is sent.
 
     Args:
