@@ -6,6 +6,7 @@ The store answers 503 SlowDown above N requests a second. In the middle of the r
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ _COLUMNS: Final = {
     "served": "served/s once settled",
     "share": "share of the allowed",
     "refused_share": "refused once settled",
+    "load": "load a core",
     "objects": "objects found",
 }
 _TRIALS: Final = ((50, 1000), (200, 1000), (1000, 100))  # allowed requests a second, rows a page
@@ -60,7 +62,10 @@ def run(arguments: argparse.Namespace) -> Result:
         columns=_COLUMNS,
         rows=rows,
         conditions={"seconds_a_phase": seconds, "latency_ms": arguments.latency_ms},
-        notes=[f"Settled: the first {_SETTLED:.0%} of each phase are left out."],
+        notes=[
+            f"Settled: the first {_SETTLED:.0%} of each phase are left out.",
+            "A share below 90% with next to nothing refused is the client's CPU: see the machine's load over the last minute.",
+        ],
         draw=draw,
     )
 
@@ -94,6 +99,7 @@ def _sampled(store: StoreProcess, seconds: float) -> list[dict[str, Any]]:
     while samples[-1]["at_s"] - samples[0]["at_s"] < seconds:
         time.sleep(_EVERY_S)
         samples.append(store.counts())
+    samples[-1]["load"] = os.getloadavg()[0] / (os.cpu_count() or 1)
     return samples
 
 
@@ -115,6 +121,7 @@ def _settled(samples: Sequence[dict[str, Any]], allowed: int) -> dict[str, Any]:
     refused = after["refused"] - before["refused"]
     rate = served / (after["at_s"] - before["at_s"])
     return {
+        "load": after["load"],
         "allowed": allowed,
         "served": rate,
         "share": rate / allowed,
