@@ -31,7 +31,9 @@ GROWTH: Final = 8.0
 LEAST_GROWTH: Final = 2.0
 SPARE_PAGES: Final = 3.0
 """A span with fewer pages left than this is not worth a cut: both halves end in a partly filled page."""
-FEW_PAGES: Final = 15
+FEW_PAGES: Final = 30
+EARNED: Final = 1.0
+"""Evidence counts up to so many times the pages read: early evidence is a guess, too."""
 WASTE_A_PAGE: Final = 0.06
 """Bound on requests in vain: one for a few pages, then a share of the pages read or supported by evidence."""
 
@@ -199,7 +201,7 @@ class KeySpace:
         unanswered = sum(not span.pages for span in self.spans)
         spent = self.misses + (self.steals - self.misses - unanswered) / 2
         supported = sum(min(span.left, span.evidence) for span in self.spans) / self.page_rows
-        pages = self.pages + supported
+        pages = self.pages + min(supported, EARNED * self.pages)
         allowed = 1 + WASTE_A_PAGE * max(0.0, pages - FEW_PAGES)
         return max(0, int(allowed - spent) - unanswered)
 
