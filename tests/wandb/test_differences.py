@@ -33,34 +33,34 @@ async def fetched(manifest: asyncref.Manifest, root: Path, server: S3Server | No
     return tree(root)
 
 
-async def test_objects_of_zero_bytes_are_entries_and_not_left_out(s3: S3Server, filled: Fill, theirs: Client) -> None:
-    bucket = filled(s3, {"p/a": b"a", "p/zero": b""})
-    wandb = theirs.on(s3).track(f"s3://{bucket}/p")
+async def test_objects_of_zero_bytes_are_entries_and_not_left_out(moto: S3Server, filled: Fill, theirs: Client) -> None:
+    bucket = filled(moto, {"p/a": b"a", "p/zero": b""})
+    wandb = theirs.on(moto).track(f"s3://{bucket}/p")
     assert set(wandb.contents) == {"a"}
-    ours = track(f"s3://{bucket}/p", server=s3)
+    ours = track(f"s3://{bucket}/p", server=moto)
     assert {entry.path: entry.size for entry in ours} == {"a": 1, "zero": 0}
     assert ours.select(exclude="zero").digest == wandb.digest
-    assert theirs.on(s3).track(f"s3://{bucket}/p/zero").digest == EMPTY_DIGEST
-    assert [entry.path for entry in track(f"s3://{bucket}/p/zero", server=s3)] == ["zero"]
+    assert theirs.on(moto).track(f"s3://{bucket}/p/zero").digest == EMPTY_DIGEST
+    assert [entry.path for entry in track(f"s3://{bucket}/p/zero", server=moto)] == ["zero"]
 
 
 async def test_a_sibling_prefix_is_not_meant_and_does_not_break_the_call(
-    s3: S3Server, filled: Fill, theirs: Client
+    moto: S3Server, filled: Fill, theirs: Client
 ) -> None:
-    bucket = filled(s3, {"mnist/1": b"1", "mnist2/x": b"x", "mnist-old/x": b"x"})
-    assert "not in the subpath of 'mnist'" in theirs.on(s3).track(f"s3://{bucket}/mnist").error
-    ours = track(f"s3://{bucket}/mnist", server=s3)
-    assert_same(ours, theirs.on(s3).track(f"s3://{bucket}/mnist/"))
+    bucket = filled(moto, {"mnist/1": b"1", "mnist2/x": b"x", "mnist-old/x": b"x"})
+    assert "not in the subpath of 'mnist'" in theirs.on(moto).track(f"s3://{bucket}/mnist").error
+    ours = track(f"s3://{bucket}/mnist", server=moto)
+    assert_same(ours, theirs.on(moto).track(f"s3://{bucket}/mnist/"))
 
 
 async def test_max_objects_is_an_error_and_never_a_cut(
-    s3: S3Server, filled: Fill, theirs: Client, tmp_path: Path
+    moto: S3Server, filled: Fill, theirs: Client, tmp_path: Path
 ) -> None:
-    bucket = filled(s3, {f"p/{number}": b"x" for number in range(5)})
+    bucket = filled(moto, {f"p/{number}": b"x" for number in range(5)})
     limited = {"uri": f"s3://{bucket}/p", "max_objects": 3}
-    assert set(theirs.on(s3).track(limited).contents) == {"0", "1", "2"}
+    assert set(theirs.on(moto).track(limited).contents) == {"0", "1", "2"}
     with pytest.raises(TooManyObjectsError, match="max_objects=3"):
-        track(limited, server=s3)
+        track(limited, server=moto)
     for number in range(5):
         (tmp_path / str(number)).touch()
     limited = {"uri": f"file://{tmp_path}", "max_objects": 3}
@@ -70,94 +70,94 @@ async def test_max_objects_is_an_error_and_never_a_cut(
 
 
 async def test_the_version_in_a_reference_is_tracked_and_not_the_current_one(
-    s3: S3Server, filled: Fill, theirs: Client, tmp_path: Path
+    moto: S3Server, filled: Fill, theirs: Client, tmp_path: Path
 ) -> None:
-    bucket, client = filled(s3, {}, versioned=True), s3.client()
+    bucket, client = filled(moto, {}, versioned=True), moto.client()
     old = client.put_object(Bucket=bucket, Key="k", Body=b"old")["VersionId"]
     client.put_object(Bucket=bucket, Key="k", Body=b"new")
     uri = f"s3://{bucket}/k?versionId={old}"
-    assert theirs.on(s3).track(uri).contents == theirs.on(s3).track(f"s3://{bucket}/k").contents
-    assert theirs.on(s3).track(uri).contents["k"]["extra"]["versionID"] != old
-    ours = track(uri, server=s3)
+    assert theirs.on(moto).track(uri).contents == theirs.on(moto).track(f"s3://{bucket}/k").contents
+    assert theirs.on(moto).track(uri).contents["k"]["extra"]["versionID"] != old
+    ours = track(uri, server=moto)
     assert ours["k"].pin.version == old
-    assert await fetched(ours, tmp_path / "out", s3) == {"k": b"old"}
+    assert await fetched(ours, tmp_path / "out", moto) == {"k": b"old"}
 
 
 @pytest.mark.parametrize("key", ["a#b", "a?b"])
 async def test_keys_with_a_hash_or_a_question_mark_are_asked_for_as_they_are(
-    s3: S3Server, filled: Fill, theirs: Client, tmp_path: Path, key: str
+    moto: S3Server, filled: Fill, theirs: Client, tmp_path: Path, key: str
 ) -> None:
-    bucket = filled(s3, {f"p/{key}": b"meant"})
-    ours = track(f"s3://{bucket}/p", server=s3)
-    assert_same(ours, theirs.on(s3).track(f"s3://{bucket}/p"))
-    wandb = theirs.on(s3).track(f"s3://{bucket}/p", read=key)
+    bucket = filled(moto, {f"p/{key}": b"meant"})
+    ours = track(f"s3://{bucket}/p", server=moto)
+    assert_same(ours, theirs.on(moto).track(f"s3://{bucket}/p"))
+    wandb = theirs.on(moto).track(f"s3://{bucket}/p", read=key)
     assert wandb.error == f"FileNotFoundError: Unable to find {key} at s3://{bucket}/p/a"
-    assert await fetched(ours, tmp_path / "out", s3) == {key: b"meant"}
+    assert await fetched(ours, tmp_path / "out", moto) == {key: b"meant"}
 
 
-async def test_a_prefix_with_a_hash_is_not_cut_there(s3: S3Server, filled: Fill, theirs: Client) -> None:
-    bucket = filled(s3, {"f#g/a": b"meant", "f/z": b"another"})
-    assert "not in the subpath of 'f'" in theirs.on(s3).track(f"s3://{bucket}/f#g/").error
-    assert [entry.path for entry in track(f"s3://{bucket}/f#g/", server=s3)] == ["a"]
+async def test_a_prefix_with_a_hash_is_not_cut_there(moto: S3Server, filled: Fill, theirs: Client) -> None:
+    bucket = filled(moto, {"f#g/a": b"meant", "f/z": b"another"})
+    assert "not in the subpath of 'f'" in theirs.on(moto).track(f"s3://{bucket}/f#g/").error
+    assert [entry.path for entry in track(f"s3://{bucket}/f#g/", server=moto)] == ["a"]
 
 
-async def test_empty_segments_of_a_key_are_kept(s3: S3Server, filled: Fill, theirs: Client) -> None:
-    bucket = filled(s3, {"p/a//b": b"meant", "p/x/": b"bytes of a key that ends in a slash"})
-    wandb = theirs.on(s3).track(f"s3://{bucket}/p")
+async def test_empty_segments_of_a_key_are_kept(moto: S3Server, filled: Fill, theirs: Client) -> None:
+    bucket = filled(moto, {"p/a//b": b"meant", "p/x/": b"bytes of a key that ends in a slash"})
+    wandb = theirs.on(moto).track(f"s3://{bucket}/p")
     assert {path: entry["ref"] for path, entry in wandb.contents.items()} == {
         "a/b": f"s3://{bucket}/p/a/b",
         "x": f"s3://{bucket}/p/x",
     }
-    assert "Unable to find a/b" in theirs.on(s3).track(f"s3://{bucket}/p", read="a/b").error
-    ours = track(f"s3://{bucket}/p", server=s3)
+    assert "Unable to find a/b" in theirs.on(moto).track(f"s3://{bucket}/p", read="a/b").error
+    ours = track(f"s3://{bucket}/p", server=moto)
     assert [entry.path for entry in ours] == ["a//b", "x/"]
-    async with asyncref.stream(ours, storage_options=s3.storage_options) as items:
+    async with asyncref.stream(ours, storage_options=moto.storage_options) as items:
         assert [item.data async for item in items] == [b"meant", b"bytes of a key that ends in a slash"]
 
 
-async def test_keys_with_dot_segments_are_refused_or_left_out(s3: S3Server, filled: Fill, theirs: Client) -> None:
-    bucket = filled(s3, {"p/a": b"a", "p/d/../b": b"b"})
-    assert theirs.on(s3).track(f"s3://{bucket}/p").error == "ValueError: Invalid artifact path: 'd/../b'"
+async def test_keys_with_dot_segments_are_refused_or_left_out(moto: S3Server, filled: Fill, theirs: Client) -> None:
+    bucket = filled(moto, {"p/a": b"a", "p/d/../b": b"b"})
+    assert theirs.on(moto).track(f"s3://{bucket}/p").error == "ValueError: Invalid artifact path: 'd/../b'"
     with pytest.raises(BadKeyError) as caught:
-        track(f"s3://{bucket}/p", server=s3)
+        track(f"s3://{bucket}/p", server=moto)
     assert caught.value.keys == ("p/d/../b",)
-    ours = await asyncref.scan(f"s3://{bucket}/p", bad_keys="skip", storage_options=s3.storage_options)
+    ours = await asyncref.scan(f"s3://{bucket}/p", bad_keys="skip", storage_options=moto.storage_options)
     assert [entry.path for entry in ours] == ["a"]
     assert ours.record.skipped == {"bad_key": 1}
 
 
-async def test_a_whole_bucket_keeps_its_folders(s3: S3Server, filled: Fill, theirs: Client) -> None:
-    bucket = filled(s3, {"train/zero": b"0", "test/one": b"1", "with/a.dot": b"."})
-    wandb = theirs.on(s3).track(f"s3://{bucket}")
+async def test_a_whole_bucket_keeps_its_folders(moto: S3Server, filled: Fill, theirs: Client) -> None:
+    bucket = filled(moto, {"train/zero": b"0", "test/one": b"1", "with/a.dot": b"."})
+    wandb = theirs.on(moto).track(f"s3://{bucket}")
     assert {path: entry["ref"] for path, entry in wandb.contents.items()} == {
         "zero": f"s3://{bucket}",
         "one": f"s3://{bucket}",
         "with/a.dot": f"s3://{bucket}/with/a.dot",
     }
-    ours = track(f"s3://{bucket}", server=s3)
+    ours = track(f"s3://{bucket}", server=moto)
     assert [entry.path for entry in ours] == ["test/one", "train/zero", "with/a.dot"]
     assert_same(
-        track({"uri": f"s3://{bucket}", "name": "n"}, server=s3),
-        theirs.on(s3).track({"uri": f"s3://{bucket}", "name": "n"}),
+        track({"uri": f"s3://{bucket}", "name": "n"}, server=moto),
+        theirs.on(moto).track({"uri": f"s3://{bucket}", "name": "n"}),
     )
 
 
-async def test_a_folder_marker_does_not_hide_what_lies_under_it(s3: S3Server, filled: Fill, theirs: Client) -> None:
-    bucket = filled(s3, {"plain/": b"", "plain/a": b"a", "console/a": b"a"})
-    s3.client().put_object(Bucket=bucket, Key="console/", Body=b"", ContentType="application/x-directory")
-    assert theirs.on(s3).track(f"s3://{bucket}/plain/").digest == EMPTY_DIGEST
-    assert [entry.path for entry in track(f"s3://{bucket}/plain/", server=s3)] == ["a"]
+async def test_a_folder_marker_does_not_hide_what_lies_under_it(moto: S3Server, filled: Fill, theirs: Client) -> None:
+    bucket = filled(moto, {"plain/": b"", "plain/a": b"a", "console/a": b"a"})
+    moto.client().put_object(Bucket=bucket, Key="console/", Body=b"", ContentType="application/x-directory")
+    assert theirs.on(moto).track(f"s3://{bucket}/plain/").digest == EMPTY_DIGEST
+    assert [entry.path for entry in track(f"s3://{bucket}/plain/", server=moto)] == ["a"]
     for uri in (f"s3://{bucket}/console/", f"s3://{bucket}/console", f"s3://{bucket}/plain"):
-        assert_same(track(uri, server=s3), theirs.on(s3).track(uri))
+        assert_same(track(uri, server=moto), theirs.on(moto).track(uri))
 
 
-async def test_a_reference_to_nothing_is_an_error(s3: S3Server, filled: Fill, theirs: Client, tmp_path: Path) -> None:
-    bucket = filled(s3, {"here/a": b"a"})
+async def test_a_reference_to_nothing_is_an_error(moto: S3Server, filled: Fill, theirs: Client, tmp_path: Path) -> None:
+    bucket = filled(moto, {"here/a": b"a"})
     (tmp_path / "empty").mkdir()
     for uri in (f"s3://{bucket}/there", f"file://{tmp_path}/empty"):
-        assert theirs.on(s3).track(uri).digest == EMPTY_DIGEST
+        assert theirs.on(moto).track(uri).digest == EMPTY_DIGEST
         with pytest.raises(NothingFoundError):
-            track(uri, server=s3)
+            track(uri, server=moto)
 
 
 async def test_listing_costs_no_head_and_reading_one_get(
@@ -196,36 +196,36 @@ async def test_a_denied_read_of_a_version_falls_back_to_the_same_bytes(
 
 
 async def test_a_path_added_twice_with_other_content_names_both_references(
-    s3: S3Server, filled: Fill, theirs: Client
+    moto: S3Server, filled: Fill, theirs: Client
 ) -> None:
-    bucket = filled(s3, {"p/a": b"1", "q/a": b"2", "r/a": b"1"})
+    bucket = filled(moto, {"p/a": b"1", "q/a": b"2", "r/a": b"1"})
     both = [f"s3://{bucket}/p", f"s3://{bucket}/q"]
-    assert theirs.on(s3).track(*both).error == "ValueError: Cannot add the same path twice: 'a'"
+    assert theirs.on(moto).track(*both).error == "ValueError: Cannot add the same path twice: 'a'"
     with pytest.raises(DuplicatePathError) as caught:
-        track(*both, server=s3)
+        track(*both, server=moto)
     assert f"s3://{bucket}/p/a" in str(caught.value)
     assert f"s3://{bucket}/q/a" in str(caught.value)
     same = [f"s3://{bucket}/p", f"s3://{bucket}/r"]
-    assert track(*same, server=s3).digest == theirs.on(s3).track(*same).digest
+    assert track(*same, server=moto).digest == theirs.on(moto).track(*same).digest
 
 
-async def test_a_path_added_twice_with_other_versions_is_refused(s3: S3Server, filled: Fill, theirs: Client) -> None:
-    bucket = filled(s3, {"p/a": b"1", "q/a": b"1"}, versioned=True)
+async def test_a_path_added_twice_with_other_versions_is_refused(moto: S3Server, filled: Fill, theirs: Client) -> None:
+    bucket = filled(moto, {"p/a": b"1", "q/a": b"1"}, versioned=True)
     both = [f"s3://{bucket}/p", f"s3://{bucket}/q"]
-    assert theirs.on(s3).track(*both).contents["a"]["ref"] == f"s3://{bucket}/q/a"
+    assert theirs.on(moto).track(*both).contents["a"]["ref"] == f"s3://{bucket}/q/a"
     with pytest.raises(DuplicatePathError):
-        track(*both, server=s3)
+        track(*both, server=moto)
 
 
 @pytest.mark.parametrize("name", ["../up", "a/../../up", "/root"])
 async def test_a_name_outside_the_artifact_is_refused_by_both(
-    s3: S3Server, filled: Fill, theirs: Client, name: str
+    moto: S3Server, filled: Fill, theirs: Client, name: str
 ) -> None:
-    bucket = filled(s3, {"p/a": b"1"})
+    bucket = filled(moto, {"p/a": b"1"})
     reference = {"uri": f"s3://{bucket}/p", "name": name}
-    assert "Invalid artifact path" in theirs.on(s3).track(reference).error
+    assert "Invalid artifact path" in theirs.on(moto).track(reference).error
     with pytest.raises(InvalidNameError):
-        track(reference, server=s3)
+        track(reference, server=moto)
 
 
 async def test_an_unknown_scheme_is_an_error_and_not_tracked_by_its_name(theirs: Client) -> None:

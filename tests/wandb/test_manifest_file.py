@@ -19,43 +19,43 @@ PATHS = {key.removeprefix("p/"): body for key, body in OBJECTS.items()}
 
 
 @pytest.fixture(params=[False, True], ids=["unversioned", "versioned"])
-def place(request: pytest.FixtureRequest, s3: S3Server, filled: Callable[..., str]) -> str:
+def place(request: pytest.FixtureRequest, moto: S3Server, filled: Callable[..., str]) -> str:
     """A bucket's name."""
-    return filled(s3, OBJECTS, versioned=request.param)
+    return filled(moto, OBJECTS, versioned=request.param)
 
 
 @pytest.mark.parametrize("form", ["core", "sdk"])
 def test_wandb_reads_the_bytes_of_a_manifest_that_asyncref_wrote(
-    s3: S3Server, place: str, theirs: Client, form: Form
+    moto: S3Server, place: str, theirs: Client, form: Form
 ) -> None:
-    ours = track(f"s3://{place}/p", server=s3)
+    ours = track(f"s3://{place}/p", server=moto)
     written = orjson.loads(b"".join(to_wandb(ours, form=form)))
     for path, body in PATHS.items():
-        loaded = theirs.on(s3).load(written, read=path)
+        loaded = theirs.on(moto).load(written, read=path)
         assert loaded.data == body
         assert loaded.digest == ours.digest
     assert loaded.contents == contents(ours)
 
 
 async def test_asyncref_fetches_by_a_manifest_that_wandb_wrote(
-    s3: S3Server, place: str, theirs: Client, tmp_path: Path
+    moto: S3Server, place: str, theirs: Client, tmp_path: Path
 ) -> None:
-    wandb = theirs.on(s3).track(f"s3://{place}/p")
-    imported = from_wandb(json.dumps(wandb.manifest).encode(), endpoint=s3.endpoint)
+    wandb = theirs.on(moto).track(f"s3://{place}/p")
+    imported = from_wandb(json.dumps(wandb.manifest).encode(), endpoint=moto.endpoint)
     assert imported.digest == wandb.digest
-    await asyncref.fetch(imported, tmp_path / "out", storage_options=s3.storage_options)
+    await asyncref.fetch(imported, tmp_path / "out", storage_options=moto.storage_options)
     assert {path: (tmp_path / "out" / path).read_bytes() for path in PATHS} == PATHS
 
 
 async def test_asyncref_fetches_old_versions_by_a_manifest_that_wandb_wrote(
-    s3: S3Server, filled: Callable[..., str], theirs: Client, tmp_path: Path
+    moto: S3Server, filled: Callable[..., str], theirs: Client, tmp_path: Path
 ) -> None:
-    bucket = filled(s3, OBJECTS, versioned=True)
-    wandb = theirs.on(s3).track(f"s3://{bucket}/p")
+    bucket = filled(moto, OBJECTS, versioned=True)
+    wandb = theirs.on(moto).track(f"s3://{bucket}/p")
     for key in OBJECTS:
-        s3.client().put_object(Bucket=bucket, Key=key, Body=b"overwritten")
-    imported = from_wandb(json.dumps(wandb.manifest).encode(), endpoint=s3.endpoint)
-    await asyncref.fetch(imported, tmp_path / "out", storage_options=s3.storage_options)
+        moto.client().put_object(Bucket=bucket, Key=key, Body=b"overwritten")
+    imported = from_wandb(json.dumps(wandb.manifest).encode(), endpoint=moto.endpoint)
+    await asyncref.fetch(imported, tmp_path / "out", storage_options=moto.storage_options)
     assert {path: (tmp_path / "out" / path).read_bytes() for path in PATHS} == PATHS
 
 

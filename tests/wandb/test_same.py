@@ -18,8 +18,8 @@ SIBLINGS = ["mnist", "mnist/inside", "mnist2/x", "mnist-old/x"]
 
 @pytest.fixture(
     scope="module",
-    params=[("moto", False), ("moto", True), ("radosgw", False), ("radosgw", True)],
-    ids=["moto", "moto-versioned", "radosgw", "radosgw-versioned"],
+    params=[("moto", False), ("radosgw", True)],
+    ids=["moto-unversioned", "radosgw-versioned"],
 )
 def place(request: pytest.FixtureRequest) -> Iterator[tuple[S3Server, str]]:
     """A server and a bucket that has seen overwrites, deletions and a multipart upload."""
