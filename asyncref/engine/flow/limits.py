@@ -91,8 +91,7 @@ class Controller:
         """
         self.rate.refuse(now_s, sent_s, window=self._window)
         self.in_flight -= 1
-        if retry_after_s is not None:
-            self._free_s = max(self._free_s, now_s + retry_after_s)
+        self._free_s = max(self._free_s, now_s + (retry_after_s or 0.0))  # nor is lost time made up for now
 
     def ended(self) -> None:
         """A request ended in some other way, which says nothing of the server's capacity."""
