@@ -31,10 +31,16 @@ async def scan(options: dict[str, Any]) -> dict[str, Any]:
         return {
             "objects": len(manifest),
             "digest": manifest.digest,
-            "resumes": manifest.record.resumes,
+            "continued": _continued(manifest),
             "manifest_bytes": target.stat().st_size,
             "scan_s": time.perf_counter() - before,
         }
+
+
+def _continued(manifest: asyncref.Manifest) -> int:
+    """Objects that an earlier run had listed."""
+    notes = [note for note in manifest.record.notes if note.startswith("continues the scan")]
+    return int(notes[0].split()[-2].replace(",", "")) if notes else 0
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ QUICK = {
     "parse": ["--layouts", "uuid,astral"],
     "layouts": ["--layouts", "astral", "--keys", "3000", "--latency-ms", "5"],
     "throttle": ["--seconds", "1"],
+    "resume": ["--keys", "3000", "--trials", "1", "--cases", "list"],
 }
 
 

@@ -148,6 +148,13 @@ async def test_another_request_uses_nothing_of_it(
     assert (await scanned("memory://b/p/", tmp_path)).record.resumes == 1
 
 
+async def test_another_reference_beside_it_is_another_request(store: MemoryStore, tmp_path: Path) -> None:
+    store.seed("q/00000.bin", b"x")
+    await interrupted(store, tmp_path, 30)
+    both = [Target(uri="memory://b/p/"), Target(uri="memory://b/q/")]
+    assert (await scan(both, limits=FRAGILE, resume=tmp_path)).record.resumes == 0
+
+
 @pytest.mark.usefixtures("store")
 async def test_max_objects_may_be_raised_and_counts_what_was_listed_before(tmp_path: Path) -> None:
     with pytest.raises(ScanError, match="max_objects=400"):
@@ -214,8 +221,10 @@ async def test_what_nobody_came_back_for_is_removed(
 async def test_a_storage_out_of_order_forgets_the_ledger(store: MemoryStore, tmp_path: Path) -> None:
     await interrupted(store, tmp_path, 30)
     store.faults = Faults(seed=3, unordered=True)
-    manifest = await scanned("memory://b/p/", tmp_path)
+    meter: list[Meter] = []
+    manifest = await scanned("memory://b/p/", tmp_path, progress=meter.append, max_objects=1_000)
     assert (len(manifest), manifest.record.skipped) == (1_000, {"folder_marker": 1})
+    assert (meter[0].objects, meter[0].bytes) == (1_000, manifest.size)
     assert any("serially" in note for note in manifest.record.notes)
     assert inside(tmp_path) == []
 

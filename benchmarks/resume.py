@@ -1,0 +1,181 @@
+"""What does a scan that can be killed at any moment cost, and how much does it ask for twice when it goes on?"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import subprocess
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from benchmarks.measure import PeerFailedError, Usage, measure, python
+from benchmarks.report import Result
+from benchmarks.store.process import StoreProcess, running
+from benchmarks.store.render import Spec
+
+_COLUMNS: Final = {
+    "case": "case",
+    "what": "what",
+    "killed_at": "killed at (share of a whole run's time)",
+    "kept_share": "objects kept",
+    "same_digest": "same digest",
+    "repeated_share": "rows sent twice",
+    "requests_more_share": "requests more than undisturbed",
+    "cpu_s": "CPU s",
+    "wall_s": "wall s",
+}
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Declare this benchmark's options."""
+    parser.add_argument("--keys", type=int, default=None, help="keys in the bucket (10000000; 20000 with --quick)")
+    parser.add_argument(
+        "--trials", type=int, default=None, help="kills, each in a scan of its own (20; 2 with --quick)"
+    )
+    parser.add_argument("--rounds", type=int, default=None, help="undisturbed scans of each kind (3; 1 with --quick)")
+    parser.add_argument("--cases", default="list,versions", help="list, versions; trials are shared out (%(default)s)")
+    parser.add_argument("--latency-ms", type=float, default=0.0, help="of the store (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of the moments (%(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> Result:
+    """Scan undisturbed with and without a folder to resume from, then kill -9 at random moments and go on."""
+    keys = arguments.keys or (20_000 if arguments.quick else 10_000_000)
+    trials = arguments.trials or (2 if arguments.quick else 20)
+    rounds = arguments.rounds or (1 if arguments.quick else 3)
+    cases = arguments.cases.split(",")
+    choose = random.Random(arguments.seed)
+    rows: list[dict[str, Any]] = []
+    notes: list[str] = []
+    for place, case in enumerate(cases):
+        spec = Spec(layout="uuid", keys=keys, versioned=case == "versions", kinds=(case,))
+        share = trials // len(cases) + (place < trials % len(cases))
+        with running(spec, latency_ms=arguments.latency_ms) as store, tempfile.TemporaryDirectory() as folder:
+            found = _Trials(case, store, Path(folder), choose).run(rounds, share)
+        rows += found
+        notes.append(_summary(case, found))
+    conditions = {"keys": keys, "trials": trials, "rounds": rounds, "latency_ms": arguments.latency_ms}
+    return Result(columns=_COLUMNS, rows=rows, conditions=conditions, notes=notes, draw=_drawing(rows))
+
+
+class _Trials:
+    """The scans of one bucket.
+
+    Args:
+        case: `list` or `versions`.
+        store: The running bucket.
+        folder: For scans to resume from.
+        choose: Gives the moments.
+    """
+
+    def __init__(self, case: str, store: StoreProcess, folder: Path, choose: random.Random) -> None:
+        self._case = case
+        self._store = store
+        self._folder = folder
+        self._choose = choose
+
+    def run(self, rounds: int, trials: int) -> list[dict[str, Any]]:
+        """A row for each kind of undisturbed scan, and one a trial."""
+        kinds: dict[str, list[Usage]] = {"without a ledger": [], "with a ledger": []}
+        for _ in range(rounds):
+            for what, done in kinds.items():
+                self._store.reset()
+                done.append(self._measured(None if what.startswith("without") else self._folder))
+        calm = self._sent()
+        first = kinds["with a ledger"][0]
+        rows = [self._row(what, calm, calm) | _least(done) for what, done in kinds.items()]
+        wall_s = median(usage.wall_s for usage in kinds["with a ledger"])
+        while len(rows) < trials + len(kinds):
+            moment = self._choose.random()
+            self._store.reset()
+            if self._kill(moment * wall_s):
+                usage = self._measured(self._folder)
+                rows.append(
+                    self._row("killed, resumed", calm, self._sent())
+                    | {
+                        "killed_at": moment,
+                        "kept_share": usage.output["continued"] / usage.output["objects"],
+                        "same_digest": usage.output["digest"] == first.output["digest"],
+                        "cpu_s": usage.cpu_s,
+                        "wall_s": usage.wall_s,
+                    }
+                )
+        return rows
+
+    def _kill(self, after_s: float) -> bool:
+        """Start a scan and kill it at a moment; whether it had not made its manifest by then."""
+        process = subprocess.Popen(
+            self._command(self._folder),
+            env=self._store.environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            process.wait(timeout=after_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            return any(self._folder.iterdir()) or self._sent()[2] < self._store.rows[self._case]
+        return False
+
+    def _measured(self, folder: Path | None) -> Usage:
+        usage = measure(self._command(folder), environment=self._store.environment())
+        if usage.output["objects"] != self._store.rows[self._case]:
+            raise PeerFailedError(f"{usage.output['objects']} objects, of {self._store.rows[self._case]}")
+        return usage
+
+    def _command(self, folder: Path | None) -> list[str]:
+        where = str(folder) if folder is not None else None
+        return python(
+            "benchmarks.peers.asyncref_scan", uri=self._store.uri, endpoint=self._store.endpoint, resume=where
+        )
+
+    def _sent(self) -> tuple[int, int, int]:
+        """List requests, rows sent and rows sent at least once."""
+        stats = self._store.stats()
+        requests = stats["requests"].get(self._case, 0)
+        return requests, stats["rows_sent"], stats["rows_distinct"][self._case]
+
+    def _row(self, what: str, calm: tuple[int, int, int], sent: tuple[int, int, int]) -> dict[str, Any]:
+        requests, rows, distinct = sent
+        return {
+            "case": self._case,
+            "what": what,
+            "repeated_share": (rows - distinct) / distinct,
+            "requests_more_share": (requests - calm[0]) / calm[0],
+        }
+
+
+def _least(done: list[Usage]) -> dict[str, Any]:
+    """The least of each: what else runs on the machine only adds."""
+    return {"cpu_s": min(usage.cpu_s for usage in done), "wall_s": min(usage.wall_s for usage in done)}
+
+
+def _summary(case: str, rows: list[dict[str, Any]]) -> str:
+    without, with_ledger, *trials = rows
+    more = with_ledger["cpu_s"] / without["cpu_s"] - 1
+    worst = max((row["repeated_share"] for row in trials), default=0.0)
+    same = sum(row["same_digest"] for row in trials)
+    return (
+        f"{case}: the ledger costs {more:+.1%} CPU; {same} of {len(trials)} resumed scans give the undisturbed digest; "
+        f"at worst {worst:.2%} of the rows were sent twice."
+    )
+
+
+def _drawing(rows: list[dict[str, Any]]) -> Any:
+    def draw(axes: Any) -> None:
+        for case in dict.fromkeys(row["case"] for row in rows):
+            trials = [row for row in rows if row["case"] == case and "killed_at" in row]
+            axes.scatter(
+                [row["killed_at"] for row in trials], [100 * row["repeated_share"] for row in trials], label=case
+            )
+        axes.axhline(5, color="grey", linestyle="--", label="bound")
+        axes.set_xlim(0, 1)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("killed at, as a share of an undisturbed run's time")
+        axes.set_ylabel("rows sent twice, %")
+        axes.legend()
+
+    return draw
