@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from asyncref.errors import ManifestFormatError
+from asyncref.errors import ManifestFormatError, NotFoundError
 from asyncref.manifest.columns import Column, is_empty, pc
 from asyncref.model import ENTRY_SCHEMA
 
@@ -114,6 +114,7 @@ class Reader:
         uri: What errors call it.
 
     Raises:
+        NotFoundError: No such file.
         ManifestFormatError: Not Parquet, cut, or other columns than a manifest has.
     """
 
@@ -123,6 +124,8 @@ class Reader:
             # No memory map: a file that is cut while it is read must be an error, not a bus fault.
             source = pa.OSFile(os.fspath(where), "rb") if isinstance(where, Path) else pa.BufferReader(where)
             self._file = pq.ParquetFile(source)
+        except FileNotFoundError:
+            raise NotFoundError("no such file", uri=self._uri) from None
         except _DAMAGE as error:
             raise ManifestFormatError(f"not a manifest: {_first_line(error)}", uri=self._uri) from error
         self.metadata = self._file.metadata

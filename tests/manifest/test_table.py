@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncref.errors import ManifestError, ManifestFormatError, ManifestVersionError
+from asyncref.errors import ManifestError, ManifestFormatError, ManifestVersionError, NotFoundError
 from asyncref.globs import Filter
 from asyncref.manifest import Manifest, build
 from asyncref.manifest.parts import Writer
@@ -214,7 +214,7 @@ def test_a_foreign_parquet_file_is_no_manifest(tmp_path):
 
 
 def test_a_missing_file_is_an_error_with_its_name(tmp_path):
-    with pytest.raises(ManifestError, match=r"none\.parquet"):
+    with pytest.raises(NotFoundError, match=r"none\.parquet: no such file"):
         Manifest.load(tmp_path / "none.parquet")
 
 

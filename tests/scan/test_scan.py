@@ -18,6 +18,7 @@ from asyncref.errors import (
     InvalidURIError,
     NotFoundError,
     NothingFoundError,
+    OptionError,
     ProtocolError,
     TooManyObjectsError,
     UnknownSchemeError,
@@ -261,6 +262,19 @@ async def test_what_is_not_there_is_named(store: MemoryStore, uri: str, error: t
     store.seed("p/a", b"x")
     with pytest.raises(error):
         await scanned(uri)
+
+
+@pytest.mark.parametrize("options", [{"bad_keys": "ignore"}, {"heads": "yes"}, {"max_objects": 0}])
+async def test_a_misspelt_option_is_refused_by_name(store: MemoryStore, options: dict[str, object]) -> None:
+    with pytest.raises(OptionError, match=next(iter(options))):
+        await scanned("memory://b/p", **options)
+    assert not store.requests
+
+
+async def test_folder_markers_alone_are_nothing(store: MemoryStore) -> None:
+    store.seed("p/", b"")
+    with pytest.raises(NothingFoundError):
+        await scanned("memory://b/p/")
 
 
 async def test_denied_is_never_called_missing(store: MemoryStore) -> None:

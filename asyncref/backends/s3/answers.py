@@ -15,7 +15,7 @@ from asyncref.errors import AsyncrefError
 
 _ELEMENT: Final = re.compile(r"<(Code|Message|RequestId|Region)>([^<]*)</\1>")
 
-_KEYS: Final = "the server does not accept the credentials for bucket {bucket!r}: {message}"
+_KEYS: Final = "{action} on bucket {bucket!r} was denied: the server does not accept the credentials"
 _GONE: Final = "no such object"
 _DENIED: Final = "access denied to bucket {bucket!r}: {action} is needed"
 _SLOW: Final = "the server asks to slow down"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from asyncref import uri as uris
 from asyncref.backends import open_backend
@@ -18,7 +18,7 @@ from asyncref.engine.scan.rows import BadKeys, RowMaker
 from asyncref.engine.scan.seams import Seams
 from asyncref.engine.scan.spool import UNORDERED
 from asyncref.engine.scan.target import Finder, Listing, Single, Target, single_path, source_of, unpinned
-from asyncref.errors import NothingFoundError, OrderError
+from asyncref.errors import NothingFoundError, OptionError, OrderError
 from asyncref.globs import Filter
 from asyncref.model import Limits, Source
 
@@ -68,6 +68,14 @@ class Job:
     meter: Meter
     sources: list[Source] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        # A misspelt "raise" must not leave keys out in silence.
+        for name, value, known in (("bad_keys", self.bad_keys, BadKeys), ("heads", self.heads, Heads)):
+            if value not in get_args(known):
+                raise OptionError(f"{name}={value!r} is not known", hint=f"use one of {', '.join(get_args(known))}")
+        if self.budget.most is not None and self.budget.most < 1:
+            raise OptionError(f"max_objects={self.budget.most} leaves no room for any object")
+
     async def add(self, target: Target, sink: Sink) -> None:
         """List one target into a sink.
 
@@ -95,11 +103,15 @@ class Job:
                 source = source_of(target, reference, backend, reference.key)
                 await self._add_single(source, single_path(target, reference.key), reference.key, found, sink.emit)
                 return
-            seen = self.meter.objects + self.meter.skipped.total()
+            seen = self._met()
             source = source_of(target, reference, backend, found.prefix, self.wanted)
             await self._list(source, backend, found, sink)
-            if self.meter.objects + self.meter.skipped.total() == seen:
+            if self._met() == seen:
                 raise NothingFoundError("nothing there", uri=target.uri, hint="the listing is complete and empty")
+
+    def _met(self) -> int:
+        """Objects met so far, those left out included; folder markers are none."""
+        return self.meter.objects + self.meter.skipped.total() - self.meter.skipped["folder_marker"]
 
     async def _add_single(self, source: Source, path: str, key: str, single: Single, emit: Emit) -> None:
         rows = RowMaker(source, len(self.sources)).single(single.page, path, f"{source.root}{key}")

@@ -24,7 +24,7 @@ FORMAT: Final = "asyncref.ledger/1"
 _CHECK_BYTES: Final = 9  # eight hex digits and a space before each line
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Covered:
     """What one page settles of the range that is being listed.
 
@@ -33,12 +33,14 @@ class Covered:
         first: The first key kept of them; None if none was.
         beyond: The first key behind the range, if this page ends it and has one (see `seams`).
         skipped: Rows of them that were left out, by reason.
+        size: Bytes of the objects that were not.
     """
 
     keys: KeyRange
     first: str | None = None
     beyond: str | None = None
     skipped: Mapping[str, int] = field(default_factory=dict)
+    size: int = 0
 
 
 @dataclass(slots=True)

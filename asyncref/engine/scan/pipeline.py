@@ -248,11 +248,12 @@ class Lister:
         if self.pinner is not None and (count := rows.num_rows):
             rows = await self.pinner(rows)
             skipped["vanished"] += count - rows.num_rows
-        if covered is not None and skipped:
-            covered = replace(covered, skipped=skipped)
         self.budget.take(rows.num_rows)
         self.meter.objects += rows.num_rows
-        self.meter.bytes += pc.sum(rows.column(2)).as_py() or 0
+        size = pc.sum(rows.column(2)).as_py() or 0
+        self.meter.bytes += size
+        if covered is not None:
+            covered.skipped, covered.size = skipped, size
         await self.emit(run, rows, covered)
 
 

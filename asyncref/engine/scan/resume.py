@@ -23,7 +23,6 @@ from typing import Any, Final
 
 import anyio
 import orjson
-import pyarrow as pa
 
 from asyncref.engine.flow import Meter
 from asyncref.engine.scan.ledger import Ledger, header, line
@@ -110,7 +109,7 @@ class Resumable:
             ledger = FileIO(folder / "ledger", "a")
             ledger.write(first_line if found is None else line({"resumed": 1, "at": self.started.isoformat()}))
             spool.attach(Keep(folder, ledger, first_line, self._news), found.blocks if found else [])
-        except (OSError, pa.ArrowInvalid) as error:
+        except OSError as error:
             raise OptionError(f"this scan cannot be kept here: {error}", uri=str(folder)) from error
         return found
 

@@ -49,18 +49,25 @@ class _Place:
     length: int
 
     def read(self) -> pa.RecordBatch:
-        raw = os.pread(self.file.fileno(), self.length, self.offset)
-        return pa.ipc.read_record_batch(pa.py_buffer(raw), ENTRY_SCHEMA)
+        try:
+            raw = os.pread(self.file.fileno(), self.length, self.offset)
+            return pa.ipc.read_record_batch(pa.py_buffer(raw), ENTRY_SCHEMA)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise ManifestError(f"what was set aside cannot be read: {error}", uri=str(self.file.name)) from error
 
 
 @dataclass(slots=True)
 class _Stored:
     """One run: its batches in files, and those that were never flushed."""
 
-    first: str
-    last: str
     rows: int = 0
     batches: list[_Place | pa.RecordBatch] = field(default_factory=list)
+
+    def as_run(self) -> Run:
+        first, last = (
+            place.read() if isinstance(place, _Place) else place for place in (self.batches[0], self.batches[-1])
+        )
+        return Run(first.column(0)[0].as_py(), last.column(0)[-1].as_py(), self.rows, self.read)
 
     def read(self) -> Iterator[pa.RecordBatch]:
         for batch in self.batches:
@@ -165,8 +172,7 @@ class Spool:
             blocks: The earlier run's, in that folder.
 
         Raises:
-            OSError: A file cannot be read.
-            pyarrow.ArrowInvalid: It holds something else.
+            OSError: A file cannot be opened.
         """
         self._keep, self.folder = keep, keep.folder
         files = {name: FileIO(keep.folder / name) for name in sorted({block.file for block in blocks if block.rows})}
@@ -174,9 +180,7 @@ class Spool:
         for chain in chains(blocks):
             places = [place for block in chain for place in _places(files, block)]
             if places:
-                first, last = places[0].read().column(0)[0], places[-1].read().column(0)[-1]
-                rows = sum(block.rows for block in chain)
-                self._runs[self._free_run()] = _Stored(first.as_py(), last.as_py(), rows, list(places))
+                self._runs[self._free_run()] = _Stored(sum(block.rows for block in chain), list(places))
 
     def runs(self) -> list[Run]:
         """Every run, sorted inside; what was never flushed is served from memory. Blocks: call it in a thread."""
@@ -184,7 +188,7 @@ class Spool:
         for run, part in gathered.items():
             batches = _prepared(run, part.batches)
             self._add(run, batches, batches)
-        return [Run(stored.first, stored.last, stored.rows, stored.read) for stored in self._runs.values()]
+        return [stored.as_run() for stored in self._runs.values()]
 
     def discard(self) -> None:
         """Forget every row, and what the ledger covers."""
@@ -222,22 +226,24 @@ class Spool:
     def _write(self, gathered: dict[int, _Gathered], news: Mapping[str, int]) -> None:
         try:
             file = self._file or self._open()
+            name = Path(str(file.name)).name
             blocks: list[Block] = []
-            told: Counter[str] = Counter()
+            skipped: Counter[str] = Counter()
             size = 0
             for run, part in gathered.items():
                 batches = _prepared(run, part.batches)
                 places = [self._write_batch(file, batch) for batch in batches]
                 self._add(run, batches, places)
                 if self._keep is not None and part.covered:
-                    blocks.append(_block(part.covered, str(file.name), places, sum(map(len, batches))))
-                    size += sum(pc.sum(batch.column(2)).as_py() or 0 for batch in batches)
+                    blocks.append(_block(part.covered, name, places, sum(map(len, batches))))
                     for covered in part.covered:
-                        told.update(covered.skipped)
+                        size += covered.size
+                        if covered.skipped:
+                            skipped.update(covered.skipped)
             if self._keep is not None and blocks:
                 _sync(file.fileno())
                 values: dict[str, Any] = {"blocks": [block.to_json() for block in blocks], "size": size}
-                _write_whole(self._keep.ledger, line({**values, "skipped": told, "requests": news}))
+                _write_whole(self._keep.ledger, line({**values, "skipped": skipped, "requests": news}))
         except OSError as error:
             raise ManifestError(f"what was listed cannot be set aside: {error}", uri=str(self.folder)) from error
 
@@ -259,9 +265,7 @@ class Spool:
         if not batches:
             return
         number = self._free_run() if run == UNORDERED else run
-        first, last = batches[0].column(0)[0].as_py(), batches[-1].column(0)[-1].as_py()
-        stored = self._runs.setdefault(number, _Stored(first, last))
-        stored.last = last
+        stored = self._runs.setdefault(number, _Stored())
         stored.rows += sum(map(len, batches))
         stored.batches += held
 
@@ -285,7 +289,7 @@ def _block(covered: Sequence[Covered], file: str, places: Sequence[_Place], rows
         keys=KeyRange(covered[0].keys.after, covered[-1].keys.last),
         first=next((one.first for one in covered if one.first is not None), None),
         beyond=covered[-1].beyond,
-        file=Path(file).name,
+        file=file,
         offset=places[0].offset if places else 0,
         lengths=tuple(place.length for place in places),
         rows=rows,
