@@ -3,39 +3,49 @@
 A *span* is a half-open range `(after, last]` that one worker lists from its start. Whoever is idle takes the
 upper part of a span with much left. Nobody has to know whether a pivot exists or whether anything lies above
 it: the ranges partition the key space by construction, so a bad guess costs one request and never a key.
+The first page of a new span is at the same time the probe of its pivot.
 
-Where to cut follows from a model of the keys (`alphabet.py`), and how far to trust the model from evidence:
+How much is left of a span, and where to cut it, follows from a model of the keys (`alphabet.py`) and from what was
+read around it (`outlook.py`). How far to trust that:
 
-* *Gallop*: rows read so far make it likely that there are some times more. So a span is cut where the model
-  expects that many more rows. If the new span finds rows, all that the model sees in between counts as
-  evidence, for both; the next step is longer by the same factor.
-* *Share out*: what is supported by evidence is cut into equal parts, as many as there are idle workers.
-* Requests in vain (a cut that finds nothing, the partly filled last page of each range) are a bounded share
-  of the pages read and supported by evidence, so a small prefix is listed almost serially.
-
-The first page of a new span is at the same time the probe of its pivot: a full page costs the request that
-a one-key probe would cost, and brings a thousand keys where the guess was right.
+* A span is *sure* if what lies ahead is as dense on both of its ends, or small. It is cut into equal parts, as many
+  as make all workers' parts alike.
+* Everything else is a guess: the span is cut once, where some times the rows known so far should lie below the cut
+  (it *gallops*), and not again before that cut's first page is in. A find makes the gap below sure; a miss shortens
+  the next leap. So is the topmost span treated, above which anything may follow. Where the model expects nothing
+  more, the leap goes by a wider model, and at last right behind what is expected.
+* Requests in vain (a cut that finds nothing, the partly filled last page of each range) are a bounded share of the
+  pages, so a small prefix is listed almost serially. The fewer of them remain, the larger a cut has to be.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
-from asyncref.engine.scan.alphabet import Alphabet, common_prefix
+from asyncref.engine.scan.alphabet import Alphabet, behind, common_prefix
+from asyncref.engine.scan.outlook import SAME, Outlook, look
 from asyncref.model import KeyRange, Page
 
-GROWTH: Final = 8.0
-"""How many times the evidence the next gallop reaches; shorter after each that found nothing."""
-LEAST_GROWTH: Final = 2.0
-SPARE_PAGES: Final = 3.0
+GROWTH: Final = 16.0
+"""How many times the known rows a leap reaches. Each miss takes the root; time and finds bring it back."""
+LEAST_GROWTH: Final = 1.15
+GROWTH_AGAIN: Final = 3.0
+REGROWTH: Final = 1.05
+LEAST_PAGES: Final = 4.0
 """A span with fewer pages left than this is not worth a cut: both halves end in a partly filled page."""
-FEW_PAGES: Final = 30
-EARNED: Final = 1.0
-"""Evidence counts up to so many times the pages read: early evidence is a guess, too."""
-WASTE_A_PAGE: Final = 0.06
-"""Bound on requests in vain: one for a few pages, then a share of the pages read or supported by evidence."""
+FREE_WASTE: Final = 2.0
+"""Requests in vain that any listing may cost: see `KeySpace._waste` for what larger ones may."""
+FEW_PAGES: Final = 24
+SOME_PAGES: Final = 40
+RAMP: Final = 0.25
+WASTE_A_PAGE: Final = 0.08
+TRUST: Final = 0.25
+"""What a page that is only expected counts, beside one that was read, when waste is allowed."""
+FIRST_COURAGE: Final = 8.0
+MOST_COURAGE: Final = 64.0
 
 
 @dataclass(slots=True, eq=False)
@@ -49,15 +59,15 @@ class Span:
         position: The last key that the server went through; None before the first page.
         pages: Pages read.
         rows: Rows kept.
-        left: Rows in `(position, last]` by the model; 0 before the first page.
-        evidence: Rows that are known or well supported to lie in the span.
-        growth: How far the next gallop reaches, in multiples of the evidence.
-        low: The first key of the last page.
-        on_page: Rows kept of the last page.
-        parent: The span that this one was cut from, until the first page answers.
-        claim: Rows of the parent that this span's first row would support.
-        stride: How many characters further a step goes that leaves what the model knows.
-        waits: A gallop from this span is unanswered.
+        origin: Where the present stretch began: up to the position, keys have been about evenly dense.
+        stretch: Rows of that stretch.
+        beyond: A key behind the end, and how many rows were found from the end to there.
+        left: Rows in `(position, last]`, expected.
+        sure: Whether that is more than a guess.
+        growth: How far the next leap reaches, in multiples of what is known.
+        nearest: Where the model expects nothing more: None before any leap by the wider model; True: leap right behind
+            what is expected; False: that, too, was in vain.
+        waits: A leap from this span is unanswered.
     """
 
     run: int
@@ -66,14 +76,13 @@ class Span:
     position: str | None = None
     pages: int = 0
     rows: int = 0
+    origin: str = ""
+    stretch: int = 0
+    beyond: tuple[str, int] | None = None
     left: float = 0.0
-    evidence: float = 0.0
+    sure: bool = False
     growth: float = GROWTH
-    low: str | None = None
-    on_page: int = 0
-    parent: Span | None = None
-    claim: float = 0.0
-    stride: int = 1
+    nearest: bool | None = None
     waits: bool = False
 
 
@@ -93,11 +102,15 @@ class KeySpace:
     repeats: bool = False
     hints: Sequence[str] = ()
     spans: list[Span] = field(default_factory=list)
+    """Those not yet listed to their end, in the order of their keys."""
     pages: int = 0
+    rows: int = 0
     steals: int = 0
     misses: int = 0
     _alphabet: Alphabet = field(default_factory=Alphabet)
-    _courage: float = 8.0  # parts to share a span out into at once; as TCP's window, by hits and misses
+    _courage: float = FIRST_COURAGE  # unanswered cuts at a time; as TCP's window, by finds and misses
+    _wasted: float = 0.0  # pages that ended spans, as far as they held nothing of those
+    _fullest: int = 1  # most rows of a page
     _next_run: int = 0
 
     @property
@@ -107,14 +120,14 @@ class KeySpace:
 
     def start(self) -> Span:
         """The whole prefix as one span; called once."""
-        return self._open(None, None)
+        return self._open(0, None, None)
 
     def start_from(self, ranges: Sequence[KeyRange]) -> list[Span]:
         """What is left of the prefix as one span a range; called once, instead of `start`."""
-        return [self._open(keys.after, keys.last) for keys in ranges]
+        return [self._open(at, keys.after, keys.last) for at, keys in enumerate(ranges)]
 
     def saw(self, span: Span, page: Page, *, kept: int, keys: Sequence[str] = ()) -> bool:
-        """Take in a page of a span.
+        """Take in a page of a span. Cost: about 50 µs, 100 µs more for the first page of a span.
 
         Args:
             span: Whose page it is.
@@ -126,152 +139,157 @@ class KeySpace:
             Whether the span goes on behind this page.
         """
         self.pages += 1
+        self.rows += kept
+        self._fullest = max(self._fullest, kept)
         span.pages += 1
         span.rows += kept
-        span.on_page = kept
         if page.first is not None and page.last is not None:
-            self._alphabet.learn((page.first, *keys, page.last))
-            span.low, span.position = page.first, page.last
-        self._answer_parent(span)
+            shared = common_prefix(page.first, page.last)
+            self._alphabet.learn((page.first, *keys, page.last), shared=shared, jump=span.pages == 1)
+            self._advance(span, page.first, page.last, kept)
+        if span.pages == 1:
+            self._answer(span)
         if page.cursor is None or self._is_past(span):
             self.spans.remove(span)
             self.misses += span.rows == 0
+            self._wasted += 1.0 - kept / self._fullest
             return False
-        span.evidence = max(span.evidence - kept, float(span.rows))
+        span.growth = min(GROWTH, span.growth * REGROWTH)
         self._measure(span)
         return True
 
-    def _answer_parent(self, span: Span) -> None:
-        """The first page of a span tells how good the guess was that made it."""
-        parent, span.parent = span.parent, None
-        if parent is None:
-            return
-        parent.waits = False
-        self._courage = min(64.0, self._courage + 1) if span.rows else max(1.0, self._courage / 2)
-        if span.rows:
-            span.evidence = span.claim
-            parent.evidence = max(parent.evidence, span.claim)
-            span.stride = parent.stride * (1 if span.claim else 4)
-        else:
-            parent.growth = max(LEAST_GROWTH, parent.growth / 2)
-            parent.stride = max(1, parent.stride // 4)
-            parent.evidence = min(parent.evidence, float(parent.rows))
+    def steal(self, idle: int) -> list[Span]:
+        """New spans for at most `idle` workers, cut from the upper parts of those with most left."""
+        found: list[Span] = []
+        if idle <= 0 or not self.spans:
+            return found
+        top = self.spans[-1]
+        expected = sum(span.left for span in self.spans if span.sure and not span.waits)
+        allowed, spent, unanswered = self._waste(expected)
+        room = min(idle, int(min(allowed - spent, self._courage - unanswered)))
+        if room <= 0:
+            return found
+        least = LEAST_PAGES * self.page_rows * max(1.0, allowed / (allowed - spent) / 2)
+        part = max(expected / (idle + len(self.spans)), least / 2)
+        able = [span for span in self.spans if span.position is not None and not span.waits]
+        able.sort(key=lambda span: inf if span is top else span.left)
+        while able and len(found) < room:
+            victim = able.pop()
+            if victim.left >= least and victim.sure:
+                parts = max(2, round(victim.left / part))
+                found += self._share_out(victim, min(parts, room - len(found) + 1))
+            elif victim.left >= least or victim is top:
+                found += self._leap(victim, known=self.rows + expected)
+        self.steals += len(found)
+        return found
+
+    def _open(self, at: int, after: str | None, last: str | None) -> Span:
+        span = Span(self._next_run, after, last)
+        self._next_run += 1
+        self.spans.insert(at, span)
+        return span
 
     def _is_past(self, span: Span) -> bool:
         if span.last is None or span.position is None:
             return False
         return span.position > span.last or (span.position == span.last and not self.repeats)
 
-    def steal(self, idle: int) -> list[Span]:
-        """New spans for at most `idle` workers, cut from the upper parts of those with most left."""
-        found: list[Span] = []
-        supported = sum(min(span.left, span.evidence) for span in self.spans)
-        least = max(SPARE_PAGES * self.page_rows, supported / max(1, idle + len(self.spans)))
-        idle = min(idle, self._affordable())
-        skipped: set[int] = set()
-        while len(found) < idle:
-            candidates = (span for span in self.spans if span.run not in skipped and not span.waits)
-            victim = max(candidates, key=_reach, default=None)
-            if victim is None or _reach(victim) < least:
-                break
-            cuts = self._cuts(victim, min(idle - len(found), max(1, int(2 * _reach(victim) / least) - 1)))
-            for pivot, claim in cuts:
-                found.append(self._open(pivot, victim.last, victim, claim))
-                victim.last = pivot
-            self.steals += len(cuts)
-            if cuts and victim.left <= victim.evidence:
-                victim.left /= len(cuts) + 1
-            else:
-                victim.waits = bool(cuts)
-                skipped.add(victim.run)
-        return found
+    def _waste(self, expected: float) -> tuple[float, float, int]:
+        """Requests in vain: how many are allowed, how many were or will be sent, and the cuts not answered yet.
 
-    def _open(self, after: str | None, last: str | None, parent: Span | None = None, claim: float = 0.0) -> Span:
-        span = Span(self._next_run, after, last, parent=parent, claim=claim)
-        self._next_run += 1
-        self.spans.append(span)
-        return span
-
-    def _affordable(self) -> int:
-        """How many cuts to try at once, so that requests in vain stay a small share of all.
-
-        A cut that finds nothing costs a request, one that finds something half a page: two ranges end in
-        partly filled pages instead of one. An unanswered cut counts as the former.
+        A span's last page is half empty on average; a few may all be nearly so. An unanswered cut counts in full.
         """
         unanswered = sum(not span.pages for span in self.spans)
-        spent = self.misses + (self.steals - self.misses - unanswered) / 2
-        supported = sum(min(span.left, span.evidence) for span in self.spans) / self.page_rows
-        pages = self.pages + min(supported, EARNED * self.pages)
-        allowed = 1 + WASTE_A_PAGE * max(0.0, pages - FEW_PAGES)
-        return max(0, int(allowed - spent) - unanswered)
+        ends = sum(span.pages > 0 and span.last is not None for span in self.spans)
+        pages = self.pages + TRUST * expected / self.page_rows
+        ramp = RAMP * min(SOME_PAGES - FEW_PAGES, max(0.0, pages - FEW_PAGES))
+        allowed = FREE_WASTE + ramp + WASTE_A_PAGE * max(0.0, pages - SOME_PAGES)
+        return allowed, self._wasted + min(ends, ends / 2 + 1) + unanswered, unanswered
+
+    def _advance(self, span: Span, first: str, last: str, kept: int) -> None:
+        """Move a span's position; its stretch goes on if the new page is about as dense."""
+        if span.position is not None and span.origin < first < last:
+            depth = common_prefix(span.origin, last)
+            before = self._alphabet.distance(span.origin, span.position, depth) / max(1, span.stretch)
+            now = self._alphabet.distance(span.position, last, depth) / max(1, kept)
+            if now <= before * SAME and before <= now * SAME:
+                span.position = last
+                span.stretch += kept
+                return
+        span.origin, span.position, span.stretch = first, last, kept
+
+    def _answer(self, span: Span) -> None:
+        """The first page of a span tells how good the guess was that made it."""
+        at = self.spans.index(span)
+        below = self.spans[at - 1] if at else None
+        if below is None or below.last != span.after:
+            return
+        below.waits = False
+        if span.rows and span.position is not None:
+            self._courage = min(MOST_COURAGE, self._courage + 1)
+            below.beyond = (span.position, span.rows)
+            span.growth = max(GROWTH_AGAIN, below.growth)
+        else:
+            self._courage = max(2.0, self._courage / 2)
+            below.beyond = span.beyond
+            below.growth = max(LEAST_GROWTH, below.growth**0.5)
+            below.nearest = below.nearest is None
+        self._measure(below)
 
     def _measure(self, span: Span) -> None:
-        """What the model says is left of a span: its range, by the share of it that the last page took."""
-        if span.position is None or span.low is None or (span.last is not None and span.last <= span.position):
-            span.left = 0.0
-            return
-        depth = self._divergence(span)
-        share = self._alphabet.fraction
-        here = share(span.position, depth)
-        to_come = (1.0 if span.last is None else share(span.last, depth)) - here
-        taken = here - share(span.low, depth)
-        span.left = max(span.on_page, 1) * to_come / taken if taken > 0 else float("inf")
-        if span.last is None and span.left < SPARE_PAGES * self.page_rows:
-            span.left = 2 * span.evidence  # characters not seen yet may follow: an open end is never near
+        """What is left of a span; a guess is no more than a leap."""
+        if span.position is not None:
+            ahead = self._outlook(span, span.position)
+            span.sure = ahead.sure
+            span.left = ahead.left if ahead.sure else ahead.near + min(ahead.far, span.growth * ahead.found)
 
-    def _divergence(self, span: Span) -> int:
-        """The depth at which the span's position and its end part."""
-        return len(self.prefix) if span.last is None else common_prefix(span.position or "", span.last)
+    def _outlook(self, span: Span, position: str, *, wide: bool = False) -> Outlook:
+        return look(
+            self._alphabet,
+            stretch=(span.origin, position, max(1, span.stretch)),
+            read=(span.after or self.prefix, span.rows),
+            last=span.last,
+            beyond=span.beyond,
+            prefix=len(self.prefix),
+            wide=wide,
+        )
 
-    def _cuts(self, span: Span, most: int) -> list[tuple[str, float]]:
-        """Where to cut a span, descending, and the rows that each cut would support if it finds any."""
-        cuts = self._even(span, most) if span.left <= span.evidence else self._gallop(span)
-        assert span.position is not None
-        legal = {
-            pivot: claim for pivot, claim in cuts if pivot > span.position and (span.last is None or pivot < span.last)
-        }
-        return sorted(legal.items(), reverse=True)[:most]
+    def _share_out(self, victim: Span, parts: int) -> list[Span]:
+        """Cut a span into equal parts; it keeps the lowest."""
+        assert victim.position is not None
+        ahead = self._outlook(victim, victim.position)
+        step = ahead.left / parts
+        pivots = {ahead.key_after(step * part, step / 16) for part in range(1, parts)}
+        cuts = [cut for pivot in sorted(pivots, reverse=True) if (cut := self._cut(victim, pivot)) is not None]
+        for each in (victim, *cuts):
+            each.left, each.sure = step, True
+        return cuts
 
-    def _even(self, span: Span, most: int) -> list[tuple[str, float]]:
-        """Equal parts by the model: the victim keeps the lowest."""
-        assert span.position is not None
-        depth = self._divergence(span)
-        low = self._alphabet.fraction(span.position, depth)
-        high = 1.0 if span.last is None else self._alphabet.fraction(span.last, depth)
-        parts = min(most + 1, int(self._courage) + 1, max(2, int(span.left / (SPARE_PAGES * self.page_rows))))
-        step = (high - low) / parts
-        start = span.position[:depth]
-        cuts = [self._alphabet.key_at(low + step * part, start, step / 16) for part in range(1, parts)]
-        return [(pivot, span.left / parts) for pivot in cuts]
+    def _leap(self, victim: Span, *, known: float) -> list[Span]:
+        """Cut a span once, where the rows below the cut would be some times those known."""
+        assert victim.position is not None
+        enough = LEAST_PAGES * self.page_rows
+        ahead, pivot, is_top = self._outlook(victim, victim.position), None, victim is self.spans[-1]
+        if is_top and ahead.left < enough and victim.nearest is not False:
+            ahead = self._outlook(victim, victim.position, wide=True)
+            if victim.nearest or ahead.left < enough:
+                victim.nearest = True
+                pivot = self._alphabet.behind(victim.position, ahead.depth)
+        if pivot is None:
+            claim = min((victim.growth - 1) * (known if is_top else ahead.found), ahead.left / 2)
+            if claim < enough / 2:
+                return []
+            alone = ahead.near >= max(enough, ahead.left / 2) and claim >= ahead.left / 2
+            pivot = behind(ahead.stem) if alone else ahead.key_after(claim, claim / 16)
+        cut = self._cut(victim, pivot)
+        victim.waits = cut is not None
+        return [] if cut is None else [cut]
 
-    def _gallop(self, span: Span) -> list[tuple[str, float]]:
-        """One cut where the model expects `growth` times the evidence, from the deepest depth that has room for it."""
-        assert span.position is not None
-        assert span.low is not None
-        claim = min(span.growth * span.evidence, span.left / 2)
-        ratio = claim / max(span.on_page, 1)
-        first = self._divergence(span)
-        for depth in range(min(common_prefix(span.low, span.position), len(span.position) - 1), first - 1, -1):
-            here = self._alphabet.fraction(span.position, depth)
-            taken = here - self._alphabet.fraction(span.low, depth)
-            target = here + taken * ratio
-            if taken > 0 and target < 1.0:
-                pivot = self._alphabet.key_at(target, span.position[:depth], taken * ratio / 16)
-                if span.last is None or pivot < span.last:
-                    return [(pivot, claim)]
-        for depth in range(len(span.position) - 1, first - 1, -1):
-            if depth < common_prefix(span.low, span.position) and (above := self._choices(span, depth)):
-                return [(span.position[:depth] + above[min(span.stride, len(above)) - 1], 0.0)]
-        return []
-
-    def _choices(self, span: Span, depth: int) -> str:
-        """Characters that would move the position up at a depth and stay below the span's end."""
-        assert span.position is not None
-        bounded = span.last is not None and depth < len(span.last) and span.last[:depth] == span.position[:depth]
-        high = span.last[depth] if bounded and span.last is not None else None
-        return self._alphabet.above(depth, span.position[depth], high)
-
-
-def _reach(span: Span) -> float:
-    """Rows that may be taken from a span by what is known of it."""
-    return min(span.left, span.growth * span.evidence)
+    def _cut(self, victim: Span, pivot: str) -> Span | None:
+        """Part a span at a pivot that lies within it."""
+        if pivot <= (victim.position or "") or (victim.last is not None and pivot >= victim.last):
+            return None
+        cut = self._open(self.spans.index(victim) + 1, pivot, victim.last)
+        cut.beyond, cut.growth = victim.beyond, victim.growth
+        victim.last, victim.beyond = pivot, None
+        return cut
