@@ -97,7 +97,7 @@ def look(
     parting = max(depth, common_prefix(origin, position))
     here = there = alphabet.fraction(position, parting, wide=wide)
     taken = here - alphabet.fraction(origin, parting, wide=wide)
-    near_density = rows / taken if taken > 0 else 0.0
+    near_density = rows / taken if taken > _TINY else 0.0
     near = rest = 0.0
     if parting > depth:
         width = alphabet.width(position, depth, parting, wide=wide)
@@ -106,14 +106,14 @@ def look(
     base, rows = read if read[0][:depth] == position[:depth] else (origin, rows)
     found = rows + near
     covered = rest + _below(alphabet, base, position, depth, wide=wide)
-    density = found / covered if covered > 0 else 0.0
+    density = found / covered if covered > _TINY else 0.0
     space = max(0.0, end - there)
     sure = density * space <= found
     if beyond is not None and last is not None and density:
         if beyond[0][:depth] == position[:depth]:
             pooled = (found + beyond[1]) / (covered + max(0.0, alphabet.distance(last, beyond[0], depth, wide=wide)))
         else:  # nothing lies between the end and the end of the root's subtree
-            pooled = found / (covered + 1.0 - end)
+            pooled = found / (covered + max(0.0, 1.0 - end))
         if pooled * SAME >= density:
             sure, density = True, pooled
     return Outlook(
