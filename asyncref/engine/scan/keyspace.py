@@ -36,7 +36,7 @@ GROWTH_AGAIN: Final = 3.0
 REGROWTH: Final = 1.05
 LEAST_PAGES: Final = 4.0
 """A span with fewer pages left than this is not worth a cut: both halves end in a partly filled page."""
-FREE_WASTE: Final = 2.0
+FREE_WASTE: Final = 1.0
 """Requests in vain that any listing may cost: see `KeySpace._waste` for what larger ones may."""
 FEW_PAGES: Final = 24
 SOME_PAGES: Final = 40
