@@ -21,7 +21,7 @@ _RUNS: Final = (_LOWER, _LOWER.upper())
 _LETTERS: Final = frozenset(_LOWER + _LOWER.upper())
 _WORD: Final = _DIGITS | _LETTERS
 _PUNCTUATION: Final = frozenset(map(chr, range(0x20, 0x7F))) - _WORD
-_SETTLED: Final = 64  # keys without a new character at a depth, after which what was seen is taken for all
+_SETTLED: Final = 32  # keys without a new character at a depth, after which what was seen is taken for all
 _JUMP_KEYS: Final = 8  # a key found by a jump tells as much of the depths above as so many others
 _PRECISION: Final = 1e-17  # deeper characters are lost in a float
 _ASCII: Final = 0x80
@@ -44,7 +44,7 @@ def common_prefix(one: str, other: str) -> int:
 
 def behind(stem: str) -> str:
     """The least text above all keys that start with this."""
-    return stem[:-1] + _legal(min(ord(stem[-1]) + 1, sys.maxunicode))
+    return stem[:-1] + _legal(min(ord(stem[-1]) + 1, sys.maxunicode)) if stem else _legal(sys.maxunicode)
 
 
 class Signs:
@@ -145,9 +145,9 @@ class Alphabet:
                         here.views.clear()
                 elif is_legal(character):
                     self._add(depth, character)
-        if jump:
-            for here in self._depths[: shared + 1]:
-                here.calm += _JUMP_KEYS
+        for here in self._depths[0 if jump else shared : shared + 1]:
+            here.calm += _JUMP_KEYS
+            if here.calm - _JUMP_KEYS < _SETTLED <= here.calm:
                 here.views.clear()
 
     def _add(self, depth: int, character: str) -> None:

@@ -29,8 +29,12 @@ from asyncref.engine.scan.alphabet import Alphabet, behind, common_prefix
 from asyncref.engine.scan.outlook import SAME, Outlook, look
 from asyncref.model import KeyRange, Page
 
-GROWTH: Final = 16.0
-"""How many times the known rows a leap reaches. Each miss takes the root; time and finds bring it back."""
+GROWTH: Final = 64.0
+"""How many times the known rows a leap reaches. Each miss takes the root; time and finds bring it back.
+
+So far, because a small listing may have one request in vain: if that finds something, so much is known that more
+may be tried.
+"""
 LEAST_GROWTH: Final = 1.15
 GROWTH_AGAIN: Final = 3.0
 REGROWTH: Final = 1.05
@@ -38,10 +42,12 @@ LEAST_PAGES: Final = 4.0
 """A span with fewer pages left than this is not worth a cut: both halves end in a partly filled page."""
 FREE_WASTE: Final = 1.0
 """Requests in vain that any listing may cost: see `KeySpace._waste` for what larger ones may."""
-FEW_PAGES: Final = 24
+FEW_PAGES: Final = 20
 SOME_PAGES: Final = 40
 RAMP: Final = 0.25
 WASTE_A_PAGE: Final = 0.08
+GUESS: Final = 2.0
+"""What a guess counts at most, in multiples of what was found."""
 TRUST: Final = 0.25
 """What a page that is only expected counts, beside one that was read, when waste is allowed."""
 FIRST_COURAGE: Final = 8.0
@@ -59,6 +65,7 @@ class Span:
         position: The last key that the server went through; None before the first page.
         pages: Pages read.
         rows: Rows kept.
+        base: Where its rows are counted from: `after`, or the first key of all.
         origin: Where the present stretch began: up to the position, keys have been about evenly dense.
         stretch: Rows of that stretch.
         beyond: A key behind the end, and how many rows were found from the end to there.
@@ -76,6 +83,7 @@ class Span:
     position: str | None = None
     pages: int = 0
     rows: int = 0
+    base: str = ""
     origin: str = ""
     stretch: int = 0
     beyond: tuple[str, int] | None = None
@@ -94,7 +102,8 @@ class KeySpace:
         prefix: What every key starts with.
         page_rows: Rows of a full page.
         repeats: A key may go on behind the page on which it stands (listings of versions).
-        hints: Keys that split the space evenly, such as a former manifest's; ascending.
+        hints: Keys that parted the space evenly once, such as a former manifest's; ascending. The first cuts are made
+            there, without regard to waste.
     """
 
     prefix: str = ""
@@ -163,6 +172,8 @@ class KeySpace:
         found: list[Span] = []
         if idle <= 0 or not self.spans:
             return found
+        if self.hints:
+            return self._part_as_before(idle)
         top = self.spans[-1]
         expected = sum(span.left for span in self.spans if span.sure and not span.waits)
         allowed, spent, unanswered = self._waste(expected)
@@ -200,7 +211,7 @@ class KeySpace:
         A span's last page is half empty on average; a few may all be nearly so. An unanswered cut counts in full.
         """
         unanswered = sum(not span.pages for span in self.spans)
-        ends = sum(span.pages > 0 and span.last is not None for span in self.spans)
+        ends = sum(span.pages > 0 and span.beyond is not None for span in self.spans)
         pages = self.pages + TRUST * expected / self.page_rows
         ramp = RAMP * min(SOME_PAGES - FEW_PAGES, max(0.0, pages - FEW_PAGES))
         allowed = FREE_WASTE + ramp + WASTE_A_PAGE * max(0.0, pages - SOME_PAGES)
@@ -208,6 +219,7 @@ class KeySpace:
 
     def _advance(self, span: Span, first: str, last: str, kept: int) -> None:
         """Move a span's position; its stretch goes on if the new page is about as dense."""
+        span.base = span.base or span.after or first
         if span.position is not None and span.origin < first < last:
             depth = common_prefix(span.origin, last)
             before = self._alphabet.distance(span.origin, span.position, depth) / max(1, span.stretch)
@@ -237,22 +249,33 @@ class KeySpace:
         self._measure(below)
 
     def _measure(self, span: Span) -> None:
-        """What is left of a span; a guess is no more than a leap."""
+        """What is left of a span. A guess counts for little beside what is sure: it is tried when idle workers abound."""
         if span.position is not None:
             ahead = self._outlook(span, span.position)
             span.sure = ahead.sure
-            span.left = ahead.left if ahead.sure else ahead.near + min(ahead.far, span.growth * ahead.found)
+            span.left = ahead.left if ahead.sure else ahead.near + min(ahead.far, GUESS * ahead.found)
 
     def _outlook(self, span: Span, position: str, *, wide: bool = False) -> Outlook:
         return look(
             self._alphabet,
             stretch=(span.origin, position, max(1, span.stretch)),
-            read=(span.after or self.prefix, span.rows),
+            read=(span.base, span.rows),
             last=span.last,
             beyond=span.beyond,
             prefix=len(self.prefix),
             wide=wide,
         )
+
+    def _part_as_before(self, idle: int) -> list[Span]:
+        """Cut the first span at hints, once, for all that are idle."""
+        span = self.spans[0]
+        hints = [hint for hint in self.hints if span.position is not None and hint > span.position]
+        self.hints = ()
+        parts = min(idle, len(hints)) + 1
+        pivots = [hints[len(hints) * part // parts] for part in range(parts - 1, 0, -1)]
+        cuts = [cut for pivot in pivots if (cut := self._cut(span, pivot)) is not None]
+        self.steals += len(cuts)
+        return cuts
 
     def _share_out(self, victim: Span, parts: int) -> list[Span]:
         """Cut a span into equal parts; it keeps the lowest."""

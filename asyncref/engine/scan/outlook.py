@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from asyncref.engine.scan.alphabet import Alphabet, common_prefix
+from asyncref.engine.scan.alphabet import Alphabet, behind, common_prefix
 
 SAME: Final = 8.0
 """Densities that differ by less count as alike."""
@@ -26,6 +26,7 @@ class Outlook:
         alphabet: The model that gave the numbers.
         wide: Whether they are those of the wider model.
         sure: Whether the far piece is more than a guess.
+        position: The last key before.
         found: Rows read, and near ones.
         stem: What the keys of the present stretch share, or position and end of the span if that is longer.
         here: The position's fraction below `stem`.
@@ -40,6 +41,7 @@ class Outlook:
     alphabet: Alphabet
     wide: bool
     sure: bool
+    position: str
     found: float
     stem: str
     here: float
@@ -61,13 +63,14 @@ class Outlook:
         return len(self.root)
 
     def key_after(self, rows: float, precision: float) -> str:
-        """A key about so many rows ahead, give or take `precision`."""
+        """A key about so many rows ahead, give or take `precision`; behind `stem` where a float cannot tell."""
         if rows < self.near or not self.far_density:
             at, start, density = self.here, self.stem, max(self.near_density, _TINY)
         else:
             at, start, density = self.there, self.root, self.far_density
             rows -= self.near
-        return self.alphabet.key_at(at + rows / density, start, precision / density, wide=self.wide)
+        key = self.alphabet.key_at(at + rows / density, start, precision / density, wide=self.wide)
+        return key if key > self.position else behind(self.stem)
 
 
 def look(
@@ -120,6 +123,7 @@ def look(
         alphabet=alphabet,
         wide=wide,
         sure=sure,
+        position=position,
         found=found,
         stem=position[:parting],
         here=here,
