@@ -77,6 +77,10 @@ class Cursor:
     state: str | None = None
 
 
+BEHIND_LAST: Final = Cursor("")
+"""Goes on behind the page's last key, as a new range does: set by the engine where the server's marker does not serve."""
+
+
 @dataclass(frozen=True, slots=True)
 class ListRequest:
     """One request of a listing.

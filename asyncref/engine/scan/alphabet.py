@@ -23,6 +23,7 @@ _WORD: Final = _DIGITS | _LETTERS
 _PUNCTUATION: Final = frozenset(map(chr, range(0x20, 0x7F))) - _WORD
 _SETTLED: Final = 32  # keys without a new character at a depth, after which what was seen is taken for all
 _JUMP_KEYS: Final = 8  # a key found by a jump tells as much of the depths above as so many others
+_DEPTHS: Final = 24  # behind what a page's keys share: deeper ones are told by pages that share more
 _PRECISION: Final = 1e-17  # deeper characters are lost in a float
 _ASCII: Final = 0x80
 _NEAR: Final = 64
@@ -127,17 +128,17 @@ class Alphabet:
         self._depths: list[_Depth] = []
 
     def learn(self, keys: Sequence[str], *, shared: int, jump: bool) -> None:
-        """Take in some keys of one page. Cost: about 5 µs a key of 40 characters.
+        """Take in some keys of one page. Cost: about 2 µs a key.
 
         Args:
             keys: Ascending.
             shared: How many characters all keys of the page share: one page is one observation of those.
             jump: The page was reached by a jump and not from the one before.
         """
+        while len(self._depths) <= shared + _DEPTHS:
+            self._depths.append(_Depth())
         for key in keys:
-            while len(self._depths) < len(key):
-                self._depths.append(_Depth())
-            for depth, character in enumerate(key):
+            for depth, character in enumerate(key[: shared + _DEPTHS]):
                 here = self._depths[depth]
                 if character in here.seen:
                     here.calm += depth > shared

@@ -28,7 +28,7 @@ from asyncref.engine.scan.rows import RowMaker, in_order, trim
 from asyncref.engine.scan.seams import Seams
 from asyncref.engine.scan.spool import UNORDERED
 from asyncref.errors import ContainerNotFoundError, OrderError, ProtocolError, TooManyObjectsError
-from asyncref.model import PAGE_SCHEMA, KeyRange, Limits, ListRequest, Page
+from asyncref.model import BEHIND_LAST, PAGE_SCHEMA, KeyRange, Limits, ListRequest, Page
 
 EVERYTHING: Final = (KeyRange(),)
 
@@ -170,7 +170,7 @@ class Lister:
             covered = coverage.saw(page, kept, last=span.last, ended=not going_on, beyond=beyond)
             await self._deliver(span.run, kept, covered)
             if going_on:
-                request = replace(request, keys=KeyRange(span.after, span.last), cursor=page.cursor)
+                request = _behind(page, request, span)
 
     def _beyond(self, span: Span, batch: pa.RecordBatch) -> str | None:
         """The first row behind a range's end, unless it changed since the scan began: then nobody has to have it."""
@@ -255,6 +255,13 @@ class Lister:
         if covered is not None:
             covered.skipped, covered.size = skipped, size
         await self.emit(run, rows, covered)
+
+
+def _behind(page: Page, request: ListRequest, span: Span) -> ListRequest:
+    """What to ask after a page of a span."""
+    if page.cursor is BEHIND_LAST:
+        return replace(request, keys=KeyRange(page.last, span.last))
+    return replace(request, keys=KeyRange(span.after, span.last), cursor=page.cursor)
 
 
 def _samples(page: pa.RecordBatch, count: int = 6) -> list[str]:

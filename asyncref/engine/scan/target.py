@@ -10,13 +10,15 @@ import posixpath
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from asyncref.backends.base import Backend
 from asyncref.engine.flow import Lane, Meter
 from asyncref.engine.scan.pins import page_of_pins
+from asyncref.engine.scan.rows import in_order
 from asyncref.errors import AccessDeniedError, BadKeyError, InvalidNameError, NotFoundError, UnsupportedError
 from asyncref.globs import Filter
-from asyncref.model import KeyRange, Limits, ListRequest, Page, Pin, Source
+from asyncref.model import BEHIND_LAST, KeyRange, Limits, ListRequest, Page, Pin, Source
 from asyncref.uri import Reference
 
 
@@ -110,6 +112,10 @@ def _tidy(path: str) -> str:
     return "/".join(segment for segment in path.split("/") if segment not in ("", "."))
 
 
+def _last_key(batch: pa.RecordBatch) -> str | None:
+    return batch.column(0)[-1].as_py() if batch.num_rows else None
+
+
 def _possible(path: str, target: Target, key: str) -> str:
     if {".", ".."} & set(path.split("/")):
         raise BadKeyError(f"no path can be made of the key {key!r}", keys=(key,), count=1, uri=target.uri)
@@ -146,7 +152,28 @@ class Finder:
             return Listing(reference.key, versions, stat, page)
         if page.batch.num_rows and page.batch.column(0)[0].as_py() == reference.key:
             return Single(page.batch.slice(0, 1)) if not stat else await self._stat(reference.key, None)
-        return Listing(f"{reference.key}/", versions, stat, None)
+        folder = f"{reference.key}/"
+        return Listing(folder, versions, stat, self._inside(page, folder, versions=versions))
+
+    def _inside(self, page: Page, folder: str, *, versions: bool) -> Page | None:
+        """A page of `mnist` as the first page of `mnist/`; None where siblings such as `mnist-old` come first.
+
+        Markers of a version listing are plain keys and hold for the narrower prefix; a token of the other kind may
+        not, so that listing goes on behind the last key.
+        """
+        traits = self.backend.traits
+        if not traits.ordered or not in_order(page.batch):
+            return None
+        if page.first is None or page.last is None:
+            return page if page.cursor is None else None
+        if page.first < folder:
+            return None
+        if not page.last.startswith(folder):
+            inside = page.batch.slice(0, pc.starts_with(page.batch.column(0), folder).true_count)
+            return replace(page, batch=inside, last=_last_key(inside) or page.first, cursor=None)
+        if page.cursor is None or versions:
+            return page
+        return replace(page, cursor=BEHIND_LAST) if traits.ranged else None
 
     async def _find_file(self, key: str, *, checksum: bool) -> Single | Listing:
         if not key.endswith("/"):
@@ -171,15 +198,13 @@ class Finder:
     async def _first_page(self, prefix: str) -> tuple[bool, Page, bool]:
         """The first page of a prefix, whether it has version ids, and whether the bucket may keep versions.
 
-        An object of this very name is the first key of the listing, so one row tells; a prefix that ends in
-        `/` is listed for good.
+        An object of this very name is the first key of the listing. The page is a full one: mostly it is the first
+        page of the folder, too.
         """
         traits = self.backend.traits
-        whole = not prefix or prefix.endswith("/")
         may_version = await self._versioning() if traits.versioned else False
         lane = Lane("list", limits=self.limits, meter=self.meter, most=traits.concurrency)
-        rows = traits.page_rows if whole else 1
-        request = ListRequest(prefix=prefix, keys=KeyRange(), limit=rows, versions=may_version is not False)
+        request = ListRequest(prefix=prefix, keys=KeyRange(), limit=traits.page_rows, versions=may_version is not False)
         try:
             return request.versions, await lane.call(lambda: self.backend.list_page(request)), request.versions
         except (AccessDeniedError, UnsupportedError) as error:
