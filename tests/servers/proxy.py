@@ -8,10 +8,11 @@ absolute-form targets that a client sends to a forward proxy.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
@@ -68,7 +69,35 @@ class Retarget:
     by: str
 
 
-Fault = Retarget | Reset | Cut | Stall | Delay | Status | Rewrite
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """Turn one bit of the body, at this share of its length; an empty body stays as it is."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Misrange:
+    """Say of a part that it starts one byte later than it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Send the whole object, these bytes, whatever part was asked for: as the server does that ignores Range."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """Send as many bytes of another object, with its ETag, as if it had been put there meanwhile."""
+
+    data: bytes
+
+
+Fault = Retarget | Reset | Cut | Stall | Delay | Status | Rewrite | Flip | Misrange | Whole | Swap
+Script = Callable[["Seen"], Sequence[Fault]]
+"""What befalls each request."""
 
 
 def slow_down(retry_after_s: int | None = None) -> Status:
@@ -97,6 +126,7 @@ class Proxy:
         seen: Every request in order.
         open_connections: Client connections open now.
         connections: Client connections ever made.
+        script: Asked for the faults of every request, besides those injected.
     """
 
     endpoint: str
@@ -104,6 +134,7 @@ class Proxy:
     seen: list[Seen] = field(default_factory=list)
     open_connections: int = 0
     connections: int = 0
+    script: Script | None = None
     _rules: list[_Rule] = field(default_factory=list)
 
     def inject(self, fault: Fault, *, kind: str = "", at: int | None = 1, match: str = "") -> None:
@@ -122,11 +153,13 @@ class Proxy:
         self.counts.clear()
         self.seen.clear()
         self._rules.clear()
+        self.script = None
 
     def _note(self, request: Seen) -> list[Fault]:
         self.seen.append(request)
         self.counts[request.kind] += 1
-        return [rule.fault for rule in self._rules if rule.strikes(request)]
+        faults = [rule.fault for rule in self._rules if rule.strikes(request)]
+        return [*faults, *self.script(request)] if self.script else faults
 
 
 @dataclass(slots=True)
@@ -235,16 +268,14 @@ class _Connection:
                 return True
         lines, answer = await self._ask(seen, head, body)
         for fault in faults:
-            if isinstance(fault, Rewrite):
-                answer = re.sub(fault.pattern, fault.by, answer, flags=re.DOTALL)
-                lines = [line for line in lines if not line.lower().startswith("content-length")]
-                lines.append(f"Content-Length: {len(answer)}")
-            elif isinstance(fault, Cut | Stall):
-                await self._send(lines, answer[: fault.after_bytes])
+            if isinstance(fault, Cut | Stall):
+                await self._send([*lines, f"Content-Length: {len(answer)}"], answer[: fault.after_bytes])
                 if isinstance(fault, Stall):
                     await self.reader.read(1)  # until the client hangs up
                 self.writer.close()
                 return False
+            lines, answer = _changed(fault, lines, answer)
+        lines = [*lines, f"Content-Length: {len(answer)}"] if seen.method != "HEAD" else lines
         await self._send(lines, b"" if seen.method == "HEAD" else answer)
         return True
 
@@ -253,7 +284,7 @@ class _Connection:
         await self.writer.drain()
 
     async def _ask(self, seen: Seen, head: list[str], body: bytes) -> tuple[list[str], bytes]:
-        """The server's answer, its body whole and its length always in Content-Length."""
+        """The server's answer and its whole body; the header has a length only where there is no body (HEAD)."""
         reader, writer = await asyncio.open_connection(*self.address, limit=2**20)
         try:
             kept = [
@@ -274,8 +305,8 @@ class _Connection:
             writer.close()
         dropped = {"connection", "transfer-encoding", "content-length", "keep-alive"}
         lines = [answer[0], *(line for line in answer[1:] if line.split(":")[0].lower() not in dropped)]
-        size = headers.get("content-length", "0") if seen.method == "HEAD" else str(len(data))
-        return [*lines, f"Content-Length: {size}"], data
+        size = headers.get("content-length", "0")
+        return [*lines, f"Content-Length: {size}"] if seen.method == "HEAD" else lines, data
 
     @staticmethod
     async def _head(reader: asyncio.StreamReader) -> list[str]:
@@ -297,6 +328,36 @@ class _Connection:
         if "content-length" in headers:
             return await reader.readexactly(int(headers["content-length"]))
         return await reader.read() if to_end else b""
+
+
+def _changed(fault: Fault, lines: list[str], answer: bytes) -> tuple[list[str], bytes]:
+    """An answer after a fault that changes it."""
+    if isinstance(fault, Rewrite):
+        answer = re.sub(fault.pattern, fault.by, answer, flags=re.DOTALL)
+    elif isinstance(fault, Flip) and answer:
+        at = int(fault.at * len(answer))
+        answer = b"".join([answer[:at], bytes([answer[at] ^ 1]), answer[at + 1 :]])
+    elif isinstance(fault, Misrange):
+        lines = [re.sub(r"(?i)^(content-range: bytes )(\d+)", _one_more, line) for line in lines]
+    elif isinstance(fault, Whole) and _is_good(lines):
+        kept = [line for line in lines[1:] if not line.lower().startswith("content-range:")]
+        lines, answer = ["HTTP/1.1 200 OK", *kept], fault.data
+    elif isinstance(fault, Swap) and _is_good(lines):
+        answer = (fault.data * (len(answer) // len(fault.data) + 1))[: len(answer)]
+        lines = [re.sub(r'(?i)^(etag: )"?[^"]*"?', _etag_of(fault.data), line) for line in lines]
+    return lines, answer
+
+
+def _is_good(lines: list[str]) -> bool:
+    return lines[0].split(" ")[1] in {"200", "206"}
+
+
+def _etag_of(data: bytes) -> str:
+    return f'ETag: "{hashlib.md5(data).hexdigest()}"'
+
+
+def _one_more(found: re.Match[str]) -> str:
+    return f"{found[1]}{int(found[2]) + 1}"
 
 
 def _headers(head: list[str]) -> dict[str, str]:

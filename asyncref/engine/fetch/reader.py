@@ -10,22 +10,40 @@ from functools import partial
 import anyio
 from anyio import to_thread
 
+from asyncref.backends.base import Body
 from asyncref.engine.fetch.job import Job, Sink
 from asyncref.engine.fetch.plan import Attempt, Part, Step, after, check, found, outcome, request_for
 from asyncref.engine.fetch.sources import Places
 from asyncref.engine.flow import Meter
-from asyncref.errors import BrokenBodyError, ProtocolError, RetryableError, StorageError, UnsupportedError
+from asyncref.errors import (
+    AsyncrefError,
+    BrokenBodyError,
+    ChangedError,
+    ProtocolError,
+    RetryableError,
+    StorageError,
+    UnsupportedError,
+)
 from asyncref.manifest import Manifest
 from asyncref.model import Entry, Limits
 
 _RESTARTS = 3  # of a body that broke on a server that ignores ranges
+_ODD = 3  # answers that contradict the pin or themselves, until they are taken for the server's last word
 
 
 @dataclass(slots=True)
 class _Cursor:
-    """How far one part has come."""
+    """How far one part has come, and how many odd answers it was given."""
 
     offset: int
+    odd: int = 0
+
+    def once_more(self, error: StorageError) -> AsyncrefError:
+        """The error itself, once it came too often to be a slip of something on the way."""
+        self.odd += 1
+        if self.odd > _ODD:
+            return error
+        return BrokenBodyError(error.message, uri=error.uri, request_id=error.request_id)
 
 
 @dataclass(slots=True)
@@ -86,36 +104,48 @@ class Reader:
             cursor.offset = 0
             await sink.restart()
         request = request_for(job.key, attempt, Part(cursor.offset, part.stop), job.pin)
-        async with job.place.backend.read(request) as body:
-            if not check(body.answer, request, job.pin, uri=job.entry.ref):
-                return False
-            stop = part.stop if part.stop is not None else body.answer.stop
-            held: list[bytes] = []
-            held_bytes = 0
-            try:
-                async for chunk in body.chunks:
-                    held.append(chunk)
-                    held_bytes += len(chunk)
-                    self.meter.bytes += len(chunk)
-                    if stop is not None and cursor.offset + held_bytes > stop:
-                        raise ProtocolError("the body is longer than announced", uri=job.entry.ref)
-                    if held_bytes >= self.window_bytes:
-                        await sink.write(cursor.offset, held)
-                        cursor.offset += held_bytes
-                        held, held_bytes = [], 0
-                        await self._pace(self.window_bytes)
-            except RetryableError:
-                if held:
+        odd: StorageError
+        try:
+            async with job.place.backend.read(request) as body:
+                try:
+                    as_asked = check(body.answer, request, job.pin, uri=job.entry.ref)
+                except ChangedError as error:  # not the server's own refusal, which is final
+                    raise cursor.once_more(error) from None
+                if as_asked:
+                    await self._take(body, job, part, cursor, sink)
+                return as_asked
+        except ProtocolError as error:
+            odd = error
+        raise cursor.once_more(odd)
+
+    async def _take(self, body: Body, job: Job, part: Part, cursor: _Cursor, sink: Sink) -> None:
+        """Bring a body to the sink; what came before it broke stays and is not asked for again."""
+        stop = part.stop if part.stop is not None else body.answer.stop
+        held: list[bytes] = []
+        held_bytes = 0
+        try:
+            async for chunk in body.chunks:
+                held.append(chunk)
+                held_bytes += len(chunk)
+                self.meter.bytes += len(chunk)
+                if stop is not None and cursor.offset + held_bytes > stop:
+                    raise ProtocolError("the body is longer than announced", uri=job.entry.ref)
+                if held_bytes >= self.window_bytes:
                     await sink.write(cursor.offset, held)
                     cursor.offset += held_bytes
-                raise
+                    held, held_bytes = [], 0
+                    await self._pace(self.window_bytes)
+        except RetryableError:
             if held:
                 await sink.write(cursor.offset, held)
                 cursor.offset += held_bytes
-                await self._pace(held_bytes)
-            if stop is not None and cursor.offset != stop:
-                raise BrokenBodyError(f"the body ended at byte {cursor.offset} of {stop}", uri=job.entry.ref)
-        return True
+            raise
+        if held:
+            await sink.write(cursor.offset, held)
+            cursor.offset += held_bytes
+            await self._pace(held_bytes)
+        if stop is not None and cursor.offset != stop:
+            raise BrokenBodyError(f"the body ended at byte {cursor.offset} of {stop}", uri=job.entry.ref)
 
     async def _pace(self, length: int) -> None:
         """Hold the rate of `limits.bytes_per_second` over all parts."""

@@ -169,21 +169,34 @@ class Transfer:
         if once == expected.md5:
             trust.like += 1
             return
-        self.meter.retries += 1
-        await self.reader.read_whole(job, sink)
-        again = await sink.md5()
-        if again == expected.md5:
+        if await self._settled(job, sink, expected.md5, once):
             trust.like += 1
-        elif again != once:
-            raise BrokenBodyError("the content came damaged twice, in different ways", uri=job.entry.ref)
         elif expected.stated:
             raise ChangedError(
-                f"the content changed: its MD5 is {again.hex()}, pinned is {expected.md5.hex()}", uri=job.entry.ref
+                f"the content changed: its MD5 is not {expected.md5.hex()}, as pinned", uri=job.entry.ref
             )
         else:
             trust.unlike += 1
             self.unchecked += 1
             self.meter.note(f"{job.source.uri}: some ETags are not the MD5 of the content (aws:kms, SSE-C)")
+
+    async def _settled(self, job: Job, sink: Sink, wanted: bytes, once: bytes) -> bool:
+        """Read an object again until its MD5 is the wanted one, or one that came before: damage is never twice alike.
+
+        Raises:
+            BrokenBodyError: Every try gave other bytes.
+        """
+        seen = {once}
+        for _ in range(self.reader.limits.attempts):
+            self.meter.retries += 1
+            await self.reader.read_whole(job, sink)
+            found = await sink.md5()
+            if found == wanted or found in seen:
+                return found == wanted
+            seen.add(found)
+        raise BrokenBodyError(
+            f"the content came damaged {len(seen)} times, each time in another way", uri=job.entry.ref
+        )
 
 
 def _explained(job: Job, error: Exception) -> Exception:
