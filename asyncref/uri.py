@@ -1,7 +1,7 @@
 """References: what a person types, parsed once; what a manifest holds is raw and never parsed again.
 
 A reference is `scheme://container/key`. The key is taken as it stands: `#`, `?`, `%`, `//`, spaces and `..`
-belong to it. Of a *typed* URI alone a final `?versionId=…` (S3) is read as the version to pin.
+belong to it. Of a *typed* URI alone a final `?versionId=…` (S3) or `#GENERATION` (GCS) is read as the version to pin.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from asyncref.errors import InvalidURIError
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
 _SIGNED: Final = re.compile(r"[?&](X-Amz-Signature|X-Goog-Signature|Signature|sig)=", re.ASCII | re.IGNORECASE)
-_VERSION: Final = re.compile(r"\?versionId=([^&?]+)$", re.ASCII)
+_VERSIONS: Final = {
+    "s3": re.compile(r"\?versionId=([^&?]+)$", re.ASCII),
+    "gs": re.compile(r"#([0-9]+)$", re.ASCII),
+}
 _PATH_SCHEMES: Final = frozenset({"file"})
 
 
@@ -68,7 +71,7 @@ def parse(text: str) -> Reference:
     if not container:
         raise InvalidURIError("no bucket or host after the scheme", uri=text, hint=f"write {scheme}://bucket/prefix")
     version = None
-    if scheme == "s3" and (pinned := _VERSION.search(key)):
+    if (pattern := _VERSIONS.get(scheme)) and (pinned := pattern.search(key)):
         key, version = key[: pinned.start()], pinned[1]
     return Reference(scheme, container, key, version)
 

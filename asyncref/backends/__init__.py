@@ -18,6 +18,7 @@ from asyncref.uri import Reference
 
 _BUILT_IN: Final = {
     "file": "asyncref.backends.file:open_file",
+    "gs": "asyncref.backends.gcs:open_gcs",
     "s3": "asyncref.backends.s3:open_s3",
 }
 

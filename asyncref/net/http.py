@@ -108,15 +108,16 @@ class HttpPool:
 
     @asynccontextmanager
     async def request(
-        self, method: str, url: str, headers: Mapping[str, str], *, uri: str
+        self, method: str, url: str, headers: Mapping[str, str], *, uri: str, data: bytes | None = None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send one request; its connection goes back to the pool on leaving the context.
 
         Args:
-            method: `GET` or `HEAD`.
+            method: `GET`, `HEAD`, or `POST` where a token is asked for.
             url: Finished and encoded: sent as it stands.
-            headers: As sent; `Accept-Encoding: identity` is added.
+            headers: As sent; `Accept-Encoding: identity` is added unless they hold one.
             uri: Whom it is for; for errors.
+            data: The body to send.
 
         Raises:
             ConnectionFailedError: Nothing answered.
@@ -131,16 +132,24 @@ class HttpPool:
             headers, proxy_headers = {**headers, **proxy_headers}, {}
         try:
             response = await session.request(
-                method, target, headers=headers, allow_redirects=False, proxy=proxy, proxy_headers=proxy_headers
+                method,
+                target,
+                headers=headers,
+                data=data,
+                allow_redirects=False,
+                proxy=proxy,
+                proxy_headers=proxy_headers,
             )
         except (aiohttp.ClientError, OSError) as error:
             raise self._error(error, url=url, uri=uri) from error
         async with response:  # errors of the caller's own, such as a full disk, pass unchanged
             yield response
 
-    async def fetch(self, method: str, url: str, headers: Mapping[str, str], *, uri: str) -> Reply:
+    async def fetch(
+        self, method: str, url: str, headers: Mapping[str, str], *, uri: str, data: bytes | None = None
+    ) -> Reply:
         """Send one request and read its answer whole; raises as `request` does."""
-        async with self.request(method, url, headers, uri=uri) as response:
+        async with self.request(method, url, headers, uri=uri, data=data) as response:
             try:
                 return Reply(response.status, response.headers, await response.read())
             except (aiohttp.ClientError, OSError) as error:
