@@ -15,10 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from asyncref.backends.s3.shape import OddPageError, Offsets, gather
+from asyncref.backends.s3.shape import OddPageError, Span, gather
 from asyncref.model import PAGE_SCHEMA
-
-Span = tuple[Offsets, Offsets]
 
 # How a quote stands in XML (AWS and Ceph; Go's encoder; none), and the length of a plain ETag then.
 _QUOTES: Final = ((b"&quot;", 44), (b"&#34;", 42), (b'"', 34))
@@ -57,10 +55,10 @@ def sizes(body: bytes, span: Span) -> pa.Int64Array:
 
 def times(body: bytes, span: Span) -> pa.TimestampArray:
     """ISO times as microseconds, UTC; null for an empty or missing one."""
-    starts, ends = span
+    starts, ends, _ = span
     rows = len(starts)
     if rows and not (ends - starts - _ISO_BYTES).any():
-        data = pa.py_buffer(gather(body, starts, _ISO_BYTES))
+        data = pa.py_buffer(_cells(body, span, 0, _ISO_BYTES))
         column = pa.StringArray.from_buffers(rows, pa.py_buffer(_steps(rows, _ISO_BYTES)), data)
         try:
             return column.cast(_TIME)
@@ -71,7 +69,9 @@ def times(body: bytes, span: Span) -> pa.TimestampArray:
 
 def flags(body: bytes, span: Span) -> npt.NDArray[np.bool_]:
     """`true` and `false`, nothing else."""
-    starts, ends = span
+    starts, ends, block = span
+    if block is not None and block.tobytes() == b"true" * len(starts):
+        return np.ones(len(starts), np.bool_)
     heads = np.frombuffer(gather(body, starts, 4), "<u4")
     tails = np.frombuffer(gather(body, ends - 1, 1), "u1")
     lengths = ends - starts
@@ -84,7 +84,7 @@ def flags(body: bytes, span: Span) -> npt.NDArray[np.bool_]:
 
 def etags(body: bytes, span: Span) -> tuple[pa.FixedSizeBinaryArray, pa.StringArray]:
     """The columns `etag16` and `etag`: 16 raw bytes where the ETag is plain, else the ETag as sent."""
-    starts, ends = span
+    starts, ends, _ = span
     rows = len(starts)
     plain: npt.NDArray[np.bool_] = np.zeros(rows, np.bool_)
     raw: npt.NDArray[np.uint8] = np.zeros((rows, 16), np.uint8)
@@ -94,11 +94,11 @@ def etags(body: bytes, span: Span) -> tuple[pa.FixedSizeBinaryArray, pa.StringAr
             plain, raw = _hex16(body, span, quote)
             break
         if len(chosen):
-            plain[chosen], raw[chosen] = _hex16(body, (starts[chosen], ends[chosen]), quote)
+            plain[chosen], raw[chosen] = _hex16(body, span.taken(chosen), quote)
     if plain.all():
         return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), rows, [None, pa.py_buffer(raw)]), nulls(rows, "etag")
     rest = np.flatnonzero(~plain)
-    others = texts(body, (starts[rest], ends[rest]))
+    others = texts(body, span.taken(rest))
     for at in np.flatnonzero(pc.match_substring_regex(others, _PLAIN_ETAG).to_numpy(zero_copy_only=False)):
         raw[rest[at]] = np.frombuffer(bytes.fromhex(others[int(at)].as_py()[1:-1]), np.uint8)
         plain[rest[at]] = True
@@ -112,11 +112,9 @@ def etags(body: bytes, span: Span) -> tuple[pa.FixedSizeBinaryArray, pa.StringAr
 
 def _hex16(body: bytes, span: Span, quote: bytes) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.uint8]]:
     """Which values are 32 lower-case hex digits between two such quotes, and their 16 bytes each."""
-    starts, ends = span
-    rows = len(starts)
-    inner, last = starts + len(quote), ends - len(quote)
-    digits = gather(body, inner, 32)
-    heads, tails = gather(body, starts, len(quote)), gather(body, last, len(quote))
+    rows, width = len(span.starts), len(quote)
+    digits = _cells(body, span, width, 32)
+    heads, tails = _cells(body, span, 0, width), _cells(body, span, width + 32, width)
     if heads == tails == quote * rows and digits.lower() == digits:
         try:
             return np.ones(rows, np.bool_), np.frombuffer(binascii.unhexlify(digits), np.uint8).reshape(rows, 16)
@@ -125,7 +123,7 @@ def _hex16(body: bytes, span: Span, quote: bytes) -> tuple[npt.NDArray[np.bool_]
     table = np.frombuffer(digits, np.uint8).reshape(rows, 32)
     plain: npt.NDArray[np.bool_] = np.all(_LOWER_HEX[table], axis=1)
     for side in (heads, tails):
-        plain = plain & (np.frombuffer(side, np.uint8).reshape(rows, len(quote)) == list(quote)).all(axis=1)
+        plain = plain & (np.frombuffer(side, np.uint8).reshape(rows, width) == list(quote)).all(axis=1)
     nibbles = np.where(plain[:, None], _HEX[table], 0)
     return plain, nibbles[:, 0::2] * 16 + nibbles[:, 1::2]
 
@@ -146,12 +144,22 @@ def _even(rows: int) -> pa.Int32Array:
     return pa.array(np.arange(0, 2 * rows, 2, dtype=np.int32))
 
 
+def _cells(body: bytes, span: Span, at: int, width: int) -> bytes:
+    """The same part of every value, one after the other."""
+    if span.block is not None:
+        return span.block[:, at : at + width].tobytes()
+    return gather(body, span.starts + at, width)
+
+
 def _raw(body: bytes, span: Span) -> pa.BinaryArray:
     """The bytes of every value. Arrow reads values and gaps in turn over the page itself, then keeps every other."""
-    starts, ends = span
+    starts, ends, block = span
     rows = len(starts)
     if not rows:
         return pa.array([], pa.binary())
+    if block is not None:
+        offsets = pa.py_buffer(_steps(rows, block.shape[1]))
+        return pa.BinaryArray.from_buffers(pa.binary(), rows, [None, offsets, pa.py_buffer(block.tobytes())])
     offsets = np.empty(2 * rows, np.int32)
     offsets[0::2] = starts
     offsets[1::2] = ends

@@ -19,12 +19,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asyncref.backends.s3 import columns
-from asyncref.backends.s3.shape import OddPageError, Shape, find
+from asyncref.backends.s3.shape import OddPageError, Shape, Span, find
 from asyncref.model import PAGE_SCHEMA
 
-Keep = Literal["objects", "latest", "stored"]
+Keep = Literal["objects", "latest", "stored", "all"]
 
-_ROOTS: Final = {"objects": b"ListBucketResult", "latest": b"ListVersionsResult", "stored": b"ListVersionsResult"}
+_ROOTS: Final = {
+    "objects": b"ListBucketResult",
+    "latest": b"ListVersionsResult",
+    "stored": b"ListVersionsResult",
+    "all": b"ListVersionsResult",
+}
 _ENTRIES: Final = {b"ListBucketResult": (b"Contents",), b"ListVersionsResult": (b"Version", b"DeleteMarker")}
 _ENVELOPE: Final = frozenset(
     {"IsTruncated", "EncodingType", "NextContinuationToken", "NextKeyMarker", "NextVersionIdMarker"}
@@ -74,8 +79,8 @@ def read(body: bytes, keep: Keep) -> Rows:
 
     Args:
         body: The answer.
-        keep: `objects`: ListObjectsV2. Of ListObjectVersions `latest`: current objects; `stored`: every
-            version. Delete markers are kept by neither.
+        keep: `objects`: ListObjectsV2. Of ListObjectVersions `latest`: current objects; `stored`: every version,
+            without delete markers; `all`: with them, as rows without a size.
 
     Raises:
         OddPageError: Not a whole page of this kind, by a real XML parser's judgement too.
@@ -105,7 +110,7 @@ def _read(body: bytes, keep: Keep, root: bytes) -> Rows:
     if keep == "objects":
         return Rows(keys, None, _batch(body, shape, keys, versions=False), envelope)
     latest = columns.flags(body, _span(shape, b"IsLatest"))
-    kinds = shape.kinds
+    whole, kinds = shape, shape.kinds
     kept = kinds == 0
     if keep == "latest":
         kept &= latest
@@ -115,10 +120,39 @@ def _read(body: bytes, keep: Keep, root: bytes) -> Rows:
     else:
         stored = keys
     batch = _batch(body, shape, stored, versions=True)
+    if keep == "all" and not kept.all():
+        batch = _with_markers(body, whole, batch, keys, kept)
     if 0 < np.count_nonzero(kinds) < len(kinds) and np.count_nonzero(np.diff(kinds)) == 1:
         order = pc.sort_indices(keys)
         keys, latest = keys.take(order), latest[order.to_numpy()]
+        if keep == "all":
+            batch = _apart(batch.take(order), keys, latest)
     return Rows(keys, latest, batch, envelope)
+
+
+def _with_markers(
+    body: bytes, shape: Shape, stored: pa.RecordBatch, keys: pa.StringArray, kept: npt.NDArray[np.bool_]
+) -> pa.RecordBatch:
+    """The stored versions and, between them in the page's order, its delete markers."""
+    at = np.flatnonzero(~kept)
+    markers = _only(shape, at)
+    columns_of = {
+        "key": keys.take(pa.array(at)),
+        "version": columns.texts(body, _span(markers, b"VersionId")),
+        "modified": columns.times(body, _span(markers, b"LastModified")),
+    }
+    batch = pa.RecordBatch.from_arrays(
+        [columns_of.get(column.name, columns.nulls(len(at), column.name)) for column in PAGE_SCHEMA],
+        schema=PAGE_SCHEMA,
+    )
+    order = np.argsort(np.concatenate([np.flatnonzero(kept), at]), kind="stable")
+    return pa.concat_batches([stored, batch]).take(pa.array(order))
+
+
+def _apart(batch: pa.RecordBatch, keys: pa.StringArray, latest: npt.NDArray[np.bool_]) -> pa.RecordBatch:
+    """Rows of a page that had its two kinds apart: the latest first within a key, since their times may be equal."""
+    ids = keys.dictionary_encode().indices.to_numpy(zero_copy_only=False)  # numbered as they come, so in key order
+    return batch.take(pa.array(np.lexsort((~latest, ids))))
 
 
 _EMPTY: Final = pa.RecordBatch.from_pylist([], schema=PAGE_SCHEMA)
@@ -148,16 +182,16 @@ def _batch(body: bytes, shape: Shape, keys: pa.StringArray, *, versions: bool) -
     )
 
 
-def _span(shape: Shape, name: bytes) -> columns.Span:
-    """The offsets of an element that every row has to have."""
-    starts, ends = shape.columns.get(name, (None, None))
-    if starts is None or ends is None or (starts < 0).any():
+def _span(shape: Shape, name: bytes) -> Span:
+    """The values of an element that every row has to have."""
+    span = shape.columns.get(name)
+    if span is None or (span.block is None and (span.starts < 0).any()):
         raise OddPageError(f"an entry without {name.decode()}")
-    return starts, ends
+    return span
 
 
 def _only(shape: Shape, rows: npt.NDArray[np.intp]) -> Shape:
-    spans = {name: (starts[rows], ends[rows]) for name, (starts, ends) in shape.columns.items()}
+    spans = {name: span.taken(rows) for name, span in shape.columns.items()}
     return Shape(len(rows), shape.kinds[rows], spans, shape.envelope)
 
 

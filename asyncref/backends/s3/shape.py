@@ -2,8 +2,9 @@
 
 Between two values of an entry stands nothing but tags, the same bytes in every entry of the same elements.
 So the entries of a page are a matrix of the offsets of `<`, one row an entry, and one gathered comparison
-a column proves that all rows are what the first one is. Rows that differ are a matrix of their own. A page
-of 1,000 costs about 150 µs, half of it to find the `<`; a regular expression a column costs four times that.
+a column proves that all rows are what the first one is. Rows that differ are a matrix of their own. Values that
+are equally long in all rows are gathered together with the tags between them. A page of 1,000 costs about
+150 µs, half of it to find the `<`; a regular expression a column costs four times that.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 Offsets = npt.NDArray[np.int64]
+Block = npt.NDArray[np.uint8]
 
 _TAG: Final = re.compile(rb"<(/?)([A-Za-z][A-Za-z0-9]*)[^<>]*?(/?)>")
 _LT: Final = ord("<")
@@ -27,6 +29,24 @@ class OddPageError(Exception):
     """A page that the column reader does not understand; a real XML parser may."""
 
 
+class Span(NamedTuple):
+    """The values of one element.
+
+    Attributes:
+        starts: Where they start; -1 where a row has none.
+        ends: Where they end, exclusive.
+        block: The values themselves, a row of bytes each, where all are equally long and were read anyway.
+    """
+
+    starts: Offsets
+    ends: Offsets
+    block: Block | None = None
+
+    def taken(self, rows: npt.NDArray[np.intp]) -> Span:
+        """Some of the rows."""
+        return Span(self.starts[rows], self.ends[rows])
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """Where everything lies.
@@ -34,13 +54,13 @@ class Shape:
     Attributes:
         rows: Entries of the page.
         kinds: For every row the index of its element's name, as asked for.
-        columns: For every element's name where its values start and end, exclusive; -1 where a row has none.
+        columns: For every element's name its values.
         envelope: What stands before the first and after the last entry.
     """
 
     rows: int
     kinds: npt.NDArray[np.int8]
-    columns: dict[bytes, tuple[Offsets, Offsets]]
+    columns: dict[bytes, Span]
     envelope: bytes
 
 
@@ -50,6 +70,52 @@ class _Template:
 
     values: tuple[tuple[bytes, int, int], ...]  # name, number of the opening `<`, length of the opening tag
     runs: tuple[tuple[int, bytes], ...]  # number of the first `<`, the bytes from there to the next value
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Tags, and values between them that are equally long in all rows.
+
+    Attributes:
+        first: Number of its first `<`.
+        width: Bytes.
+        values: Names, and where in it their values lie.
+        fixed: 255 for the bytes of tags, 0 for those of values.
+    """
+
+    first: int
+    width: int
+    values: tuple[tuple[bytes, int, int], ...]
+    fixed: Block
+
+
+@lru_cache(maxsize=256)
+def _stretches(template: _Template, steady: tuple[bool, ...], gaps: tuple[int, ...]) -> tuple[_Stretch, ...]:
+    """Cut an entry where a value's length varies. Kept: most pages of a bucket are cut alike.
+
+    Args:
+        template: The entry.
+        steady: Whether the gap behind each `<` is the same in all rows.
+        gaps: How wide it is in the first row.
+    """
+    names = {at + 1: name for name, at, _ in template.values}
+    found: list[_Stretch] = []
+    first, width = 0, 0
+    values: list[tuple[bytes, int, int]] = []
+    followers = [*(start for start, _ in template.runs[1:]), None]
+    for (start, run), after in zip(template.runs, followers, strict=True):
+        width += len(run)
+        if after is not None and steady[after - 1] and after in names:
+            length = sum(gaps[start:after]) - len(run)
+            values.append((names[after], width, width + length))
+            width += length
+            continue
+        fixed = np.full(width, 255, np.uint8)
+        for _, begin, end in values:
+            fixed[begin:end] = 0
+        found.append(_Stretch(first, width, tuple(values), fixed))
+        first, width, values = after or 0, 0, []
+    return tuple(found)
 
 
 def find(body: bytes, names: tuple[bytes, ...]) -> Shape:
@@ -101,10 +167,36 @@ def _uniform(body: bytes, tags: Offsets, names: tuple[bytes, ...], end: int) -> 
         return None
     template = _template(body[start:stop], period)
     matrix = np.ascontiguousarray(tags.reshape(rows, period).T)
-    if _differing(body, matrix, template) is not None:
+    blocks = _blocks(body, matrix, template)
+    if blocks is None:
         return None
-    columns = {name: (matrix[at] + width, matrix[at + 1]) for name, at, width in template.values}
+    columns = {name: Span(matrix[at] + width, matrix[at + 1], blocks.get(name)) for name, at, width in template.values}
     return Shape(rows, np.full(rows, kind, np.int8), columns, b"")
+
+
+def _blocks(body: bytes, matrix: Offsets, template: _Template) -> dict[bytes, Block] | None:
+    """Values that are equally long in all rows, where every row's tags are the template's; None where they are not."""
+    gaps = np.diff(matrix, axis=0)
+    steady = (gaps == gaps[:, :1]).all(axis=1)
+    blocks: dict[bytes, Block] = {}
+    for stretch in _stretches(template, tuple(steady.tolist()), tuple(gaps[:, 0].tolist())):
+        starts = matrix[stretch.first]
+        windows = _windows(body, stretch.width)
+        if starts[-1] >= len(windows):
+            return None
+        got = windows[starts]
+        if not stretch.values:
+            if got.tobytes() != _repeated(got[0].tobytes(), len(starts)):
+                return None
+            continue
+        block = got.view(np.uint8).reshape(len(starts), stretch.width)
+        differing = block ^ block[0]
+        differing &= stretch.fixed
+        if differing.max():  # `any` takes three times as long
+            return None
+        for name, start, stop in stretch.values:
+            blocks[name] = block[:, start:stop]
+    return blocks
 
 
 def _mixed(body: bytes, tags: Offsets, names: tuple[bytes, ...], end: int) -> Shape:
@@ -115,7 +207,7 @@ def _mixed(body: bytes, tags: Offsets, names: tuple[bytes, ...], end: int) -> Sh
     rows = len(opening)
     periods = np.diff(opening, append=len(tags))
     kinds = np.full(rows, -1, np.int8)
-    columns: dict[bytes, tuple[Offsets, Offsets]] = {}
+    columns: dict[bytes, Span] = {}
     pending = [np.flatnonzero(periods == period) for period in np.unique(periods)]
     for _ in range(_MOST_SHAPES):
         if not pending:
@@ -134,7 +226,8 @@ def _mixed(body: bytes, tags: Offsets, names: tuple[bytes, ...], end: int) -> Sh
             chosen, matrix = chosen[~differing], matrix[:, ~differing]
         kinds[chosen] = kind
         for name, at, width in template.values:
-            starts, ends = columns.setdefault(name, (np.full(rows, -1, np.int64), np.full(rows, -1, np.int64)))
+            nowhere = Span(np.full(rows, -1, np.int64), np.full(rows, -1, np.int64))
+            starts, ends, _ = columns.setdefault(name, nowhere)
             starts[chosen] = matrix[at] + width
             ends[chosen] = matrix[at + 1]
     raise OddPageError("too many kinds of entries")

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from asyncref.backends.base import NamesPaths
 from asyncref.errors import BadKeyError
 from asyncref.globs import Filter
 from asyncref.model import ENTRY_SCHEMA, KeyRange, Source
@@ -62,6 +63,7 @@ class RowMaker:
         bad_keys: What to do with keys that no path can stand for.
         folder_markers: Keys of zero bytes that end in `/` stand for folders.
         skipped: Counts what was left out, by reason.
+        naming: Makes paths and references of keys that are no paths as they stand; None: keys are.
     """
 
     source: Source
@@ -70,6 +72,7 @@ class RowMaker:
     bad_keys: BadKeys = "raise"
     folder_markers: bool = True
     skipped: Counter[str] = field(default_factory=Counter)
+    naming: NamesPaths | None = None
 
     def __call__(self, page: pa.RecordBatch) -> pa.RecordBatch:
         """Rows of one page. Cost: about 0.1 ms a 1,000 rows, independent of what is left out.
@@ -81,11 +84,14 @@ class RowMaker:
         keep = self._keep(page.column(0), paths, page.column(1))
         if keep is not None:
             page, paths = page.filter(keep), paths.filter(keep)
+        refs = nulls(pa.string(), len(paths))
+        if self.naming is not None:
+            refs = pa.array([self.naming.reference(key) for key in page.column(0).to_pylist()], pa.string())
         if self.source.name and len(paths):
             paths = pc.binary_join_element_wise(f"{self.source.name}/", paths, "")
         count = len(paths)
         return pa.RecordBatch.from_arrays(
-            [paths, nulls(pa.string(), count), *page.columns[1:], constant(self.index, count)], schema=ENTRY_SCHEMA
+            [paths, refs, *page.columns[1:], constant(self.index, count)], schema=ENTRY_SCHEMA
         )
 
     def single(self, page: pa.RecordBatch, path: str, ref: str) -> pa.RecordBatch:
@@ -104,14 +110,13 @@ class RowMaker:
     def _keep(self, keys: pa.StringArray, paths: pa.StringArray, size: pa.Int64Array) -> pa.BooleanArray | None:
         """Which rows stay; None for all of them, found without a look at single paths."""
         keep: pa.BooleanArray | None = None
-        if self.folder_markers and (markers := pc.ends_with(keys, "/")).true_count:
+        raw = _raw(paths)
+        has_empty = _is_empty(paths, 0)  # bytes under the very prefix; no other path can be empty
+        if self.folder_markers and (has_empty or b"/" in raw) and (markers := pc.ends_with(keys, "/")).true_count:
             folders = pc.and_(markers, pc.equal(size, 0)).fill_null(False)
             self.skipped["folder_marker"] += folders.true_count
             keep = pc.invert(folders)
-        # A `.` segment needs `/.` somewhere in the page's bytes, or a path that starts with a dot. An empty path (bytes
-        # under the very prefix) can only be the first.
-        raw = _raw(paths)
-        if b"/." in raw or b"\0" in raw or pc.starts_with(paths, ".").true_count or _is_empty(paths, 0):
+        if has_empty or b"\0" in raw or (b"." in raw and (b"/." in raw or pc.starts_with(paths, ".").true_count)):
             bad = pc.match_substring_regex(paths, _BAD_SEGMENT)
             if keep is not None:
                 bad = pc.and_(bad, keep)
@@ -144,7 +149,10 @@ class RowMaker:
 
     def _relative(self, keys: pa.StringArray) -> pa.StringArray:
         prefix_bytes = len(self.source.prefix.encode())
-        return _without(keys, prefix_bytes) if prefix_bytes and len(keys) else keys
+        relative = _without(keys, prefix_bytes) if prefix_bytes and len(keys) else keys
+        if self.naming is not None:
+            return pa.array([self.naming.path_of(key) for key in relative.to_pylist()], pa.string())
+        return relative
 
     def _wanted(self, paths: pa.StringArray) -> pa.BooleanArray:
         taken: pa.BooleanArray | None = None
