@@ -92,6 +92,10 @@ class ListRequest:
             markers are followed, so `keys.after` matters for the first page only.
         limit: Rows to ask for.
         versions: Ask for version ids (S3: ListObjectVersions).
+        folders: Ask for what lies right under the prefix, with sub-folders as `Page.folders` and not what is in them
+            (only where `Traits.delimited` says so).
+        at: Ask for what a past moment may need, too (only with `versions`, and where `Traits.past` says so): the page's
+            rows are then every version of its keys, see `Page.batch`. The engine picks one a key.
     """
 
     prefix: str = ""
@@ -99,6 +103,8 @@ class ListRequest:
     cursor: Cursor | None = None
     limit: int = 1000
     versions: bool = False
+    folders: bool = False
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +113,14 @@ class Page:
 
     Attributes:
         batch: Rows of `PAGE_SCHEMA` in the server's order: current objects, no delete markers. Folder
-            markers (`foo/` of zero bytes) are in it: the engine drops them.
+            markers (`foo/` of zero bytes) are in it: the engine drops them. Asked with `at`: all versions of a key one
+            after the other and, of those as old, the newer first; delete markers are rows whose size is null. Left
+            out may be what is younger than `at`, and what the storage says was gone by then (GCS: `timeDeleted`).
         first: The first key that the server went through, rowless ones (delete markers, older versions)
             included; None if there was none.
         last: The last such key.
         cursor: Where to go on; None if and only if the server said that nothing follows.
-        folders: For hierarchical storages: the prefixes of the sub-folders, not yet listed.
+        folders: For hierarchical storages, or asked with `folders`: the prefixes of the sub-folders, not yet listed.
         seen: Raw rows that the server sent, rowless ones included.
         body_bytes: Size of the answer.
         refused: What lies there and cannot be an entry, each as `key (reason)`: names that are not UTF-8, broken
@@ -229,6 +237,7 @@ class Source:
         checksum: False where entries are not pinned by content (`checksum=False`).
         include: Globs by which it was scanned.
         exclude: Globs by which it was scanned.
+        at: The moment whose state it is, UTC; None: the state while it was listed.
     """
 
     uri: str
@@ -245,6 +254,7 @@ class Source:
     checksum: bool = True
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    at: datetime | None = None
 
     @property
     def root(self) -> str:

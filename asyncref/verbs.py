@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ async def scan(
     heads: Heads = "auto",
     max_objects: int | None = None,
     resume: bool | str | Path | None = None,
+    at: datetime | str | None = None,
 ) -> Manifest:
     """List a source and pin every object of it; not a byte of content is copied.
 
@@ -75,6 +77,8 @@ async def scan(
             is made again: with a folder there, with True in asyncref's data folder. The folder is emptied when the
             manifest is made. What was listed before is not looked at again (the manifest's record says since
             when), so it is not the default; after seven days everything is listed anew. Buckets only.
+        at: Pin what lay there at this moment (a time with its zone, or such a text in ISO 8601): one state, however
+            much the bucket changes while it is listed. It has to keep versions; see docs/point-in-time.md.
 
     Returns:
         The complete manifest. Cost: about one request a 1,000 objects on S3; memory is bounded.
@@ -101,6 +105,7 @@ async def scan(
             max_objects=max_objects,
             progress=hook,
             resume=_resume_folder(resume),
+            at=at,
         )
 
 
@@ -284,6 +289,7 @@ def pages(
     progress: ProgressHook | None = None,
     bad_keys: BadKeys = "raise",
     heads: Heads = "auto",
+    at: datetime | str | None = None,
 ) -> AbstractAsyncContextManager[AsyncIterator[pa.RecordBatch]]:
     """Arrow batches of logical rows as they are listed: unsorted, without a manifest, with backpressure.
 
@@ -298,6 +304,7 @@ def pages(
         bad_keys=bad_keys,
         heads=heads,
         progress=progress,
+        at=at,
     )
 
 

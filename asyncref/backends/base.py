@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -27,8 +27,13 @@ class Traits:
         hierarchical: A listing gives one folder and its sub-folders (file, http), not a flat key space.
         ordered: Pages come in byte order of their keys.
         ranged: `ListRequest.keys.after` starts a listing at any key.
+        delimited: `ListRequest.folders` is understood, so that folders found by it are listed side by side where
+            ranges cannot be.
         versioned: The storage may keep versions, so `versioning()` is worth a request.
+        past: `ListRequest.at` is understood: a version listing tells what lay there at a past moment.
         listing_pins: A listing's rows pin their objects; otherwise `stat` is asked for every one.
+        listing_proves: What a listing names was there, so that a `stat` which does not find it means that it vanished
+            meanwhile. A list that somebody wrote proves nothing: then that is an error.
         page_rows: Most rows a page.
         concurrency: Requests in flight to start from and at most, unless `Limits` says otherwise.
         folder_markers: Keys of zero bytes that end in `/` stand for folders.
@@ -38,8 +43,11 @@ class Traits:
     hierarchical: bool = False
     ordered: bool = True
     ranged: bool = True
+    delimited: bool = False
     versioned: bool = False
+    past: bool = False
     listing_pins: bool = True
+    listing_proves: bool = True
     page_rows: int = 1000
     concurrency: int = 64
     folder_markers: bool = True
@@ -131,6 +139,19 @@ class Backend(Protocol):
 
     async def aclose(self) -> None:
         """Close the pool. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class NamesPaths(Protocol):
+    """A backend whose keys are no paths as they stand, such as parts of URLs with their escapes."""
+
+    def path_of(self, key: str) -> str:
+        """The path of a key, or of what follows a folder's key in one. The listing has refused keys without a path."""
+        ...
+
+    def reference(self, key: str) -> str:
+        """The raw reference of a key."""
         ...
 
 

@@ -40,6 +40,7 @@ def show_manifest(manifest: Manifest, more: dict[str, object] | None = None) -> 
             "size": human_bytes(manifest.size),
             "digest": manifest.digest,
             "identity": manifest.identity,
+            "as of": [human_time(source.at) for source in manifest.sources[:1] if source.at],
             "scanned": f"{human_time(record.started)}, {took_s:.1f} s",
             "requests": _counts(record.requests),
             "left out": _counts(record.skipped),

@@ -56,6 +56,11 @@ class Scanning:
         typer.Option("--resume", help="Go on where the same command was interrupted; keep what is listed till then."),
     ] = False
 
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="TIME", help="Pin what lay there at this time, such as 2026-01-31T12:00:00Z."),
+    ] = None
+
     def wanted(self, storage: Storage, bounds: Bounds, selection: Selection) -> dict[str, Any]:
         """The keyword arguments of `verbs.scan`."""
         return {
@@ -67,6 +72,7 @@ class Scanning:
             "checksum": self.checksum,
             "heads": "never" if self.no_heads else "auto",
             "resume": self.resume,
+            "at": self.at,
         }
 
 

@@ -92,7 +92,8 @@ def parts_json(parts: Sequence[Part]) -> tuple[dict[str, Any], ...]:
 
 def _source(values: dict[str, Any]) -> Source:
     globs = {name: tuple(values.get(name, ())) for name in ("include", "exclude")}
-    return Source(**{**values, **globs})
+    at = values.get("at")
+    return Source(**{**values, **globs, "at": datetime.fromisoformat(at) if at else None})
 
 
 def _record(values: dict[str, Any]) -> Record:

@@ -51,7 +51,7 @@ class MemoryBackend:
     @property
     def traits(self) -> Traits:
         """Flat; ordered unless the store's faults say otherwise."""
-        return Traits(versioned=self.store.versioned, page_rows=self.store.page_rows)
+        return Traits(versioned=self.store.versioned, past=True, page_rows=self.store.page_rows)
 
     def source(self, reference: Reference) -> Source:
         """The record of a reference in this store."""
@@ -79,13 +79,13 @@ class MemoryBackend:
         if request.versions and not self.store.versioned:
             raise UnsupportedError("this store keeps no versions", uri=self.reference(request.prefix))
         raw, cut = self._raw_rows(request, min(request.limit, self.store.page_rows))
-        current = [(key, stored) for key, stored, latest in raw if latest and stored.data is not None]
+        shown = [(key, stored) for key, stored, latest in raw if request.at or (latest and stored.data is not None)]
         last = raw[-1] if raw else None
         cursor = Cursor(last[0], last[1].version if request.versions else None) if last and cut else None
         if self.store.faults.repeat_cursor and last:
             cursor = request.cursor or Cursor(last[0], last[1].version if request.versions else None)
         return Page(
-            batch=_batch([key for key, _ in current], [stored for _, stored in current], versions=request.versions),
+            batch=_batch([key for key, _ in shown], [stored for _, stored in shown], versions=request.versions),
             first=raw[0][0] if raw else None,
             last=last[0] if last else None,
             cursor=cursor,
@@ -234,9 +234,9 @@ def _batch(keys: Sequence[str], rows: Sequence[Stored], *, versions: bool) -> pa
     bare = [_MD5_ETAG.fullmatch(row.etag) is not None for row in rows]
     columns: dict[str, list[Any]] = {
         "key": list(keys),
-        "size": [row.size for row in rows],
+        "size": [row.size if row.data is not None else None for row in rows],
         "etag16": [bytes.fromhex(row.etag[1:-1]) if is_bare else None for row, is_bare in zip(rows, bare, strict=True)],
-        "etag": [None if is_bare else row.etag for row, is_bare in zip(rows, bare, strict=True)],
+        "etag": [None if is_bare or row.data is None else row.etag for row, is_bare in zip(rows, bare, strict=True)],
         "version": [row.version if versions else None for row in rows],
         "modified": [row.modified for row in rows],
     }

@@ -16,7 +16,7 @@ from asyncref.errors import AccessDeniedError, InvalidURIError, UnsupportedError
 from asyncref.model import Limits, ListRequest, Page, Pin, ReadRequest, Source
 from asyncref.uri import Reference
 
-TRAITS: Final = Traits(versioned=True)
+TRAITS: Final = Traits(versioned=True, past=True)
 
 
 class S3:

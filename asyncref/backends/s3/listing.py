@@ -36,7 +36,7 @@ async def list_page(access: Access, request: ListRequest) -> Page:
         bucket_call=True,
     )
     reply = await access.fetch(Call(asked, query=query(request)))
-    rows = read(reply, "latest" if request.versions else "objects", asked)
+    rows = read(reply, _kept(request), asked)
     if request.versions and _repeats_marker(rows, request.cursor):
         rows = rows.without_first()
     cursor = _next_versions(rows, request, asked) if request.versions else _next_objects(rows, request, asked)
@@ -49,6 +49,12 @@ async def list_page(access: Access, request: ListRequest) -> Page:
         seen=count,
         body_bytes=len(reply.body),
     )
+
+
+def _kept(request: ListRequest) -> Keep:
+    if not request.versions:
+        return "objects"
+    return "latest" if request.at is None else "all"
 
 
 def query(request: ListRequest) -> dict[str, str]:

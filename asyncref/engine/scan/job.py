@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from typing import Any, Literal, get_args
 
 from asyncref import uri as uris
 from asyncref.backends import open_backend
-from asyncref.backends.base import Backend
+from asyncref.backends.base import Backend, NamesPaths
 from asyncref.engine.flow import Meter
 from asyncref.engine.scan.ledger import Ledger, remaining
+from asyncref.engine.scan.moment import moment_of
 from asyncref.engine.scan.pins import Namer, Pinner
 from asyncref.engine.scan.pipeline import Budget, Emit, Lister
 from asyncref.engine.scan.rows import BadKeys, RowMaker
@@ -56,6 +58,7 @@ class Job:
         heads: Whether to HEAD every object where the listing may not tell version ids.
         budget: `max_objects`, shared by the targets.
         meter: Counts everything.
+        at: The moment whose state is meant; None: now.
         sources: The records of the targets begun so far, in order.
     """
 
@@ -66,6 +69,8 @@ class Job:
     heads: Heads
     budget: Budget
     meter: Meter
+    at: datetime | str | None = None
+    moment: datetime | None = field(init=False, default=None)
     sources: list[Source] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -75,6 +80,8 @@ class Job:
                 raise OptionError(f"{name}={value!r} is not known", hint=f"use one of {', '.join(get_args(known))}")
         if self.budget.most is not None and self.budget.most < 1:
             raise OptionError(f"max_objects={self.budget.most} leaves no room for any object")
+        if self.at is not None:
+            self.moment = moment_of(self.at)
 
     async def add(self, target: Target, sink: Sink) -> None:
         """List one target into a sink.
@@ -93,18 +100,22 @@ class Job:
             stack.push_async_callback(backend.aclose)
             reference = replace(reference, key=backend.source(reference).prefix)
             if not target.checksum and not backend.traits.hierarchical:
+                if self.moment is not None:
+                    raise OptionError("at= pins, and checksum=False does not", uri=target.uri)
                 path, single = unpinned(target, reference)
                 await self._add_single(
                     source_of(target, reference, backend, ""), path, reference.key, single, sink.emit
                 )
                 return
-            found = await Finder(backend, self.limits, self.meter).find(reference, checksum=target.checksum)
+            found = await Finder(backend, self.limits, self.meter, self.moment).find(
+                reference, checksum=target.checksum
+            )
             if isinstance(found, Single):
-                source = source_of(target, reference, backend, reference.key)
+                source = source_of(target, reference, backend, reference.key, at=self.moment)
                 await self._add_single(source, single_path(target, reference.key), reference.key, found, sink.emit)
                 return
             seen = self._met()
-            source = source_of(target, reference, backend, found.prefix, self.wanted)
+            source = source_of(target, reference, backend, found.prefix, wanted=self.wanted, at=self.moment)
             await self._list(source, backend, found, sink)
             if self._met() == seen:
                 raise NothingFoundError("nothing there", uri=target.uri, hint="the listing is complete and empty")
@@ -128,12 +139,14 @@ class Job:
         if not source.checksum:
             pinner = Namer(backend, source)
         elif not traits.listing_pins or (found.stat_for_versions and self.heads == "auto"):
-            pinner = Pinner(backend, source, self.limits, self.meter)
+            lenient = traits.listing_proves or self.bad_keys == "skip"
+            pinner = Pinner(backend, source, self.limits, self.meter, lenient=lenient)
+        naming = backend if isinstance(backend, NamesPaths) else None
         lister = Lister(
             backend=backend,
             prefix=found.prefix,
             versions=found.versions,
-            rows=RowMaker(source, index, self.wanted, self.bad_keys, traits.folder_markers, self.meter.skipped),
+            rows=RowMaker(source, index, self.wanted, self.bad_keys, traits.folder_markers, self.meter.skipped, naming),
             pinner=pinner,
             emit=sink.emit,
             limits=self.limits,
@@ -141,6 +154,7 @@ class Job:
             budget=self.budget,
             uri=source.uri,
             first_page=found.first_page,
+            at=self.moment,
         )
         counted = self.meter.objects, self.meter.bytes, self.budget.taken, self.meter.skipped.copy()
         ledger = None

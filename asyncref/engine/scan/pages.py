@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -36,6 +37,7 @@ class Pages:
         bad_keys: What to do with keys that no path can stand for.
         heads: Whether to HEAD every object where the listing may not tell version ids.
         progress: Called once with the meter to poll.
+        at: The moment whose state is meant; None: now.
     """
 
     def __init__(
@@ -48,10 +50,11 @@ class Pages:
         bad_keys: BadKeys = "raise",
         heads: Heads = "auto",
         progress: ProgressHook | None = None,
+        at: datetime | str | None = None,
     ) -> None:
         self._target = target
         meter = Meter("scan")
-        self._job = Job(storage_options, filter, limits or Limits(), bad_keys, heads, Budget(), meter)
+        self._job = Job(storage_options, filter, limits or Limits(), bad_keys, heads, Budget(), meter, at)
         self._progress = progress
         self._error: Exception | None = None
 

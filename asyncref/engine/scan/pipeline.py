@@ -23,6 +23,7 @@ from asyncref.engine.flow import Lane, Meter
 from asyncref.engine.flow.groups import one_error
 from asyncref.engine.scan.keyspace import KeySpace, Span
 from asyncref.engine.scan.ledger import Coverage, Covered
+from asyncref.engine.scan.moment import Moment
 from asyncref.engine.scan.pins import Namer, Pinner
 from asyncref.engine.scan.rows import RowMaker, in_order, trim
 from asyncref.engine.scan.seams import Seams
@@ -98,6 +99,8 @@ class Lister:
     lane: Lane = field(init=False)
     first_page: Page | None = None
     """The first page, where finding out what the prefix means has already brought it."""
+    at: datetime | None = None
+    """List what lay there then; None: what lies there now."""
     started: datetime = field(default_factory=lambda: datetime.now(UTC) - timedelta(seconds=2))
     """Objects modified later may or may not be seen; S3's times have one second."""
 
@@ -126,9 +129,10 @@ class Lister:
 
     async def run_serially(self) -> None:
         """List from start to end by the server's own markers, in whatever order it sends; nothing is trimmed."""
-        request = ListRequest(prefix=self.prefix, versions=self.versions, limit=self.backend.traits.page_rows)
+        request = self._request(KeyRange())
+        moment = self._moment()
         while True:
-            page = await self._page(request)
+            page = await self._page(request, moment)
             await self._deliver(UNORDERED, page.batch)
             if page.cursor is None:
                 return
@@ -147,16 +151,12 @@ class Lister:
 
     async def _follow(self, span: Span, space: KeySpace, seams: Seams, group: TaskGroup) -> None:
         """List one range to its end, which others may move nearer meanwhile; start those others."""
-        request = ListRequest(
-            prefix=self.prefix,
-            keys=KeyRange(span.after, span.last),
-            versions=self.versions,
-            limit=self.backend.traits.page_rows,
-        )
+        request = self._request(KeyRange(span.after, span.last))
+        moment = self._moment()
         coverage = Coverage(span.after, self.versions)
         going_on, beyond = True, None
         while going_on:
-            page = await self._page(request)
+            page = await self._page(request, moment)
             self._check_order(span, page)
             kept = trim(page.batch, KeyRange(span.after, span.last))
             going_on = space.saw(span, page, kept=kept.num_rows, keys=_samples(kept))
@@ -232,14 +232,21 @@ class Lister:
                 return
             request = replace(request, cursor=page.cursor)
 
-    async def _page(self, request: ListRequest) -> Page:
+    def _request(self, keys: KeyRange) -> ListRequest:
+        rows = self.backend.traits.page_rows
+        return ListRequest(prefix=self.prefix, keys=keys, versions=self.versions, limit=rows, at=self.at)
+
+    def _moment(self) -> Moment | None:
+        return Moment(self.at, self.uri) if self.at is not None else None
+
+    async def _page(self, request: ListRequest, moment: Moment | None = None) -> Page:
         if self.first_page is not None and request.cursor is None and request.keys.after is None:
             page, self.first_page = self.first_page, None
-            return page
+            return page if moment is None else moment(page)
         page = await self.lane.call(lambda: self.backend.list_page(request))
         if page.cursor is not None and page.cursor == request.cursor:
             raise ProtocolError("the server's marker does not advance", uri=self.uri)
-        return page
+        return page if moment is None else moment(page)
 
     async def _deliver(self, run: int, page: pa.RecordBatch, covered: Covered | None = None) -> None:
         before = self.meter.skipped.copy()

@@ -8,15 +8,25 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from asyncref.backends.base import Backend
 from asyncref.engine.flow import Lane, Meter
+from asyncref.engine.scan.moment import Moment
 from asyncref.engine.scan.pins import page_of_pins
 from asyncref.engine.scan.rows import in_order
-from asyncref.errors import AccessDeniedError, BadKeyError, InvalidNameError, NotFoundError, UnsupportedError
+from asyncref.errors import (
+    AccessDeniedError,
+    BadKeyError,
+    InvalidNameError,
+    NotFoundError,
+    OptionError,
+    UnsupportedError,
+)
 from asyncref.globs import Filter
 from asyncref.model import BEHIND_LAST, KeyRange, Limits, ListRequest, Page, Pin, Source
 from asyncref.uri import Reference
@@ -73,7 +83,13 @@ class Listing:
 
 
 def source_of(
-    target: Target, reference: Reference, backend: Backend, prefix: str, wanted: Filter | None = None
+    target: Target,
+    reference: Reference,
+    backend: Backend,
+    prefix: str,
+    *,
+    wanted: Filter | None = None,
+    at: datetime | None = None,
 ) -> Source:
     """The record to store with the manifest."""
     return replace(
@@ -84,6 +100,7 @@ def source_of(
         checksum=target.checksum,
         include=wanted.include if wanted else (),
         exclude=wanted.exclude if wanted else (),
+        at=at,
     )
 
 
@@ -130,18 +147,23 @@ class Finder:
         backend: Where to ask.
         limits: Bounds.
         meter: Counts requests.
+        at: The moment whose state is meant; None: now.
     """
 
     backend: Backend
     limits: Limits
     meter: Meter
+    at: datetime | None = None
 
     async def find(self, reference: Reference, *, checksum: bool = True) -> Single | Listing:
         """One object or a listing. A prefix that ends in `/` costs one page, which is handed on.
 
         Raises:
             NotFoundError: A version that is not there; for hierarchical storages neither file nor folder.
+            UnsupportedError: The storage cannot tell what lay there at a past moment.
         """
+        if self.at is not None:
+            return await self._find_past(reference, self.at)
         if reference.version is not None:
             return await self._stat(reference.key, reference.version)
         if self.backend.traits.hierarchical:
@@ -154,6 +176,38 @@ class Finder:
             return Single(page.batch.slice(0, 1)) if not stat else await self._stat(reference.key, None)
         folder = f"{reference.key}/"
         return Listing(folder, versions, stat, self._inside(page, folder, versions=versions))
+
+    async def _find_past(self, reference: Reference, at: datetime) -> Single | Listing:
+        """The same at a past moment; a key with very many versions may cost several pages."""
+        key, uri = reference.key, self.backend.reference(reference.key)
+        if reference.version is not None:
+            raise OptionError("a version and at= were given", uri=uri, hint="leave one of them out")
+        may_version = await self._versioning() if self.backend.traits.past else False
+        if may_version is False:
+            raise UnsupportedError(
+                "what lay here at a past moment cannot be told",
+                uri=uri,
+                hint="at= needs a bucket that kept versions from then on (S3, Google Cloud Storage)",
+            )
+        if may_version is None:
+            self.meter.note(
+                f"{uri}: whether versions were kept since {self.at} could not be learnt; what was overwritten while "
+                "they were not is missing"
+            )
+        lane = Lane("list", limits=self.limits, meter=self.meter, most=self.backend.traits.concurrency)
+        request = ListRequest(prefix=key, limit=self.backend.traits.page_rows, versions=True, at=at)
+        page = await lane.call(partial(self.backend.list_page, request))
+        if not key or key.endswith("/"):
+            return Listing(key, versions=True, stat_for_versions=False, first_page=page)
+        moment = Moment(at, uri)
+        rows = moment(page).batch
+        while not rows.num_rows and page.cursor is not None and page.last == key:
+            request = replace(request, cursor=page.cursor)
+            page = await lane.call(partial(self.backend.list_page, request))
+            rows = moment(page).batch
+        if rows.num_rows and rows.column(0)[0].as_py() == key:
+            return Single(rows.slice(0, 1))
+        return Listing(f"{key}/", versions=True, stat_for_versions=False, first_page=None)
 
     def _inside(self, page: Page, folder: str, *, versions: bool) -> Page | None:
         """A page of `mnist` as the first page of `mnist/`; None where siblings such as `mnist-old` come first.
@@ -176,7 +230,7 @@ class Finder:
         return replace(page, cursor=BEHIND_LAST) if traits.ranged else None
 
     async def _find_file(self, key: str, *, checksum: bool) -> Single | Listing:
-        if not key.endswith("/"):
+        if key and not key.endswith("/"):
             try:
                 found = await self._stat(key, None)
             except NotFoundError:
@@ -186,9 +240,8 @@ class Finder:
                     return found
                 size = found.page.column(1)[0].as_py()
                 return Single(page_of_pins([key], [Pin(size=size, digest=self.backend.digest_by_name(key))]))
-        return Listing(
-            key if key.endswith("/") else f"{key}/", versions=False, stat_for_versions=False, first_page=None
-        )
+        folder = key if not key or key.endswith("/") else f"{key}/"
+        return Listing(folder, versions=False, stat_for_versions=False, first_page=None)
 
     async def _stat(self, key: str, version: str | None) -> Single:
         lane = Lane("stat", limits=self.limits, meter=self.meter, most=self.backend.traits.concurrency)
