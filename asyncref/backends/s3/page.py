@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asyncref.backends.s3 import columns
-from asyncref.backends.s3.shape import OddPageError, Shape, find
+from asyncref.backends.s3.shape import OddPageError, Shape, Span, find
 from asyncref.model import PAGE_SCHEMA
 
 Keep = Literal["objects", "latest", "stored", "all"]
@@ -182,16 +182,16 @@ def _batch(body: bytes, shape: Shape, keys: pa.StringArray, *, versions: bool) -
     )
 
 
-def _span(shape: Shape, name: bytes) -> columns.Span:
-    """The offsets of an element that every row has to have."""
-    starts, ends = shape.columns.get(name, (None, None))
-    if starts is None or ends is None or (starts < 0).any():
+def _span(shape: Shape, name: bytes) -> Span:
+    """The values of an element that every row has to have."""
+    span = shape.columns.get(name)
+    if span is None or (span.block is None and (span.starts < 0).any()):
         raise OddPageError(f"an entry without {name.decode()}")
-    return starts, ends
+    return span
 
 
 def _only(shape: Shape, rows: npt.NDArray[np.intp]) -> Shape:
-    spans = {name: (starts[rows], ends[rows]) for name, (starts, ends) in shape.columns.items()}
+    spans = {name: span.taken(rows) for name, span in shape.columns.items()}
     return Shape(len(rows), shape.kinds[rows], spans, shape.envelope)
 
 
