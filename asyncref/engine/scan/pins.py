@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from asyncref.backends.base import Backend
 from asyncref.engine.flow import Lane, Meter, one_error
-from asyncref.errors import NotFoundError
+from asyncref.errors import NotFoundError, ProtocolError
 from asyncref.model import ENTRY_SCHEMA, PAGE_SCHEMA, Limits, Pin, Source
 
 ANNOUNCE_ABOVE = 100_000
@@ -27,12 +27,14 @@ class Pinner:
         source: Gives a row's key.
         limits: Bounds.
         meter: Counts requests; objects that vanished since they were listed are counted as skipped.
+        lenient: What is not found is left out; otherwise it is an error.
     """
 
     backend: Backend
     source: Source
     limits: Limits
     meter: Meter
+    lenient: bool = True
     lane: Lane = field(init=False)
     _asked: int = 0
 
@@ -42,25 +44,28 @@ class Pinner:
     async def __call__(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """The rows with new pins, in order. Memory: the page's."""
         self._announce(rows.num_rows)
-        paths = rows.column(0).to_pylist()
-        pins: list[Pin | None] = [None] * len(paths)
-        todo: Iterator[tuple[int, str]] = iter(enumerate(paths))
+        keys = _keys_of(rows, self.source)
+        pins: list[Pin | None] = [None] * len(keys)
+        todo: Iterator[tuple[int, str]] = iter(enumerate(keys))
 
         async def worker() -> None:
-            for index, path in todo:
-                pins[index] = await self._stat(path)
+            for index, key in todo:
+                pins[index] = await self._stat(key)
 
         with one_error():
             async with anyio.create_task_group() as group:
-                for _ in range(min(len(paths), self.lane.controller.most)):
+                for _ in range(min(len(keys), self.lane.controller.most)):
                     group.start_soon(worker)
         return _with_pins(rows, pins)
 
-    async def _stat(self, path: str) -> Pin | None:
-        key = self.source.key_of(self.source.ref_of(path))
+    async def _stat(self, key: str) -> Pin | None:
         try:
             return await self.lane.call(lambda: self.backend.stat(key))
-        except NotFoundError:
+        except NotFoundError as error:
+            if error.code == "folder":
+                raise ProtocolError("listed as a file, and it is a folder", uri=error.uri) from error
+            if not self.lenient:
+                raise
             self.meter.skipped["vanished"] += 1
             return None
 
@@ -88,12 +93,17 @@ class Namer:
     async def __call__(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """The rows with digests. Cost: some 20 µs a row for the path's links, in a thread."""
         index = ENTRY_SCHEMA.get_field_index("digest")
-        digests = await anyio.to_thread.run_sync(self._digests, rows.column(0).to_pylist())
+        digests = await anyio.to_thread.run_sync(self._digests, _keys_of(rows, self.source))
         return rows.set_column(index, ENTRY_SCHEMA.field(index), pa.array(digests, pa.string()))
 
-    def _digests(self, paths: list[str]) -> list[str]:
-        source, name = self.source, self.backend.digest_by_name
-        return [name(source.key_of(source.ref_of(path))) for path in paths]
+    def _digests(self, keys: list[str]) -> list[str]:
+        name = self.backend.digest_by_name
+        return [name(key) for key in keys]
+
+
+def _keys_of(rows: pa.RecordBatch, source: Source) -> list[str]:
+    pairs = zip(rows.column(0).to_pylist(), rows.column(1).to_pylist(), strict=True)
+    return [source.key_of(ref or source.ref_of(path)) for path, ref in pairs]
 
 
 def _with_pins(rows: pa.RecordBatch, pins: list[Pin | None]) -> pa.RecordBatch:
