@@ -18,6 +18,8 @@ from asyncref.uri import Reference
 
 _BUILT_IN: Final = {
     "file": "asyncref.backends.file:open_file",
+    "http": "asyncref.backends.http:open_http",
+    "https": "asyncref.backends.http:open_http",
     "gs": "asyncref.backends.gcs:open_gcs",
     "s3": "asyncref.backends.s3:open_s3",
 }
