@@ -19,6 +19,8 @@ _VERSIONS: Final = {
     "gs": re.compile(r"#([0-9]+)$", re.ASCII),
 }
 _PATH_SCHEMES: Final = frozenset({"file"})
+_WEB_SCHEMES: Final = {"http": ":80", "https": ":443"}
+_HOST: Final = re.compile(r"[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\]", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ def parse(text: str) -> Reference:
     scheme, rest = found[1].lower(), text[found.end() :]
     if scheme in _PATH_SCHEMES:
         return _parse_path(text, scheme, rest)
+    if scheme in _WEB_SCHEMES:
+        return _parse_web(text, scheme, rest)
     container, _, key = rest.partition("/")
     if not container:
         raise InvalidURIError("no bucket or host after the scheme", uri=text, hint=f"write {scheme}://bucket/prefix")
@@ -74,6 +78,23 @@ def parse(text: str) -> Reference:
     if (pattern := _VERSIONS.get(scheme)) and (pinned := pattern.search(key)):
         key, version = key[: pinned.start()], pinned[1]
     return Reference(scheme, container, key, version)
+
+
+def _parse_web(text: str, scheme: str, rest: str) -> Reference:
+    """A URL: its host in lower case without the usual port; the rest as it stands, for the backend to escape."""
+    host, slash, key = rest.partition("/")
+    if "@" in host:
+        shown = f"{scheme}://{host.rpartition('@')[2]}{slash}{key}"
+        hint = "storage_options: username and password, or token"
+        raise InvalidURIError("this URL holds a user, and a manifest would keep the secret", uri=shown, hint=hint)
+    if "#" in key:
+        hint = "write %23 for a # in a name"
+        raise InvalidURIError("what follows # in a URL is never sent to a server", uri=text, hint=hint)
+    host = host.lower().removesuffix(_WEB_SCHEMES[scheme])
+    name, _, port = host.rpartition(":") if re.search(r":\d+$", host) else (host, "", "")
+    if not _HOST.fullmatch(name) or (port and not 0 < int(port) < 65536):  # noqa: PLR2004  TCP
+        raise InvalidURIError("no host after the scheme", uri=text, hint=f"write {scheme}://host/folder/")
+    return Reference(scheme, host, key)
 
 
 def _parse_path(text: str, scheme: str, rest: str) -> Reference:
