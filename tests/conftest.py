@@ -16,6 +16,15 @@ from tests.servers import S3Server
 from tests.servers.moto import moto_server
 from tests.servers.proxy import Proxy, faulty_proxy
 from tests.servers.radosgw import radosgw_server
+from tests.servers.webservers import (
+    Nginx,
+    WebServer,
+    apache_server,
+    caddy_server,
+    lighttpd_server,
+    nginx_server,
+    python_server,
+)
 
 _FOREIGN = ("AWS_", "ASYNCREF_", "WANDB_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _NUMBERS = count(1)
@@ -56,6 +65,49 @@ def s3(request: pytest.FixtureRequest) -> S3Server:
     """Each S3 server in turn."""
     server: S3Server = request.getfixturevalue(request.param)
     return server
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[Path]:
+    """The folder that every HTTP server serves; readable by a server that is not root."""
+    with tempfile.TemporaryDirectory(prefix="served") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def nginx(tmp_path_factory: pytest.TempPathFactory, served: Path) -> Iterator[Nginx]:
+    """An nginx for the whole session."""
+    with nginx_server(tmp_path_factory.mktemp("nginx"), served) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def apache(tmp_path_factory: pytest.TempPathFactory, served: Path) -> Iterator[WebServer]:
+    """An Apache for the whole session."""
+    with apache_server(tmp_path_factory.mktemp("apache"), served) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def caddy(tmp_path_factory: pytest.TempPathFactory, served: Path) -> Iterator[WebServer]:
+    """A Caddy for the whole session."""
+    with caddy_server(tmp_path_factory.mktemp("caddy"), served) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def lighttpd(tmp_path_factory: pytest.TempPathFactory, served: Path) -> Iterator[WebServer]:
+    """A lighttpd for the whole session."""
+    with lighttpd_server(tmp_path_factory.mktemp("lighttpd"), served) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def python_http(tmp_path_factory: pytest.TempPathFactory, served: Path) -> Iterator[WebServer]:
+    """Python's own http.server for the whole session."""
+    with python_server(tmp_path_factory.mktemp("python_http"), served) as server:
+        yield server
 
 
 @pytest.fixture

@@ -38,6 +38,10 @@ class BackendContract:
         """A backend of a container that does not exist."""
         pytest.skip("this storage has no containers")
 
+    def key_of(self, place: Place, name: str) -> str:
+        """The key of an object by its name; another one where keys are escaped, as parts of URLs are."""
+        return place.root + name
+
     @pytest.mark.parametrize("name", NASTY_KEYS, ids=ascii)
     async def test_every_key_is_listed_pinned_and_read_as_it_stands(
         self, name: str, place: Place, backend: Backend
@@ -45,10 +49,11 @@ class BackendContract:
         """No escape, decoding or normalisation changes which object is meant."""
         if name in self.abilities.lacks_keys:
             pytest.skip(f"this storage cannot hold {name!r}")
-        key, data = place.root + name, f"the bytes of {name}".encode()
+        key, data = self.key_of(place, name), f"the bytes of {name}".encode()
         await place.put(key, data)
         rows = (await listed(backend, ListRequest(prefix=place.root, versions=self.abilities.versions))).rows
-        assert {found: row["size"] for found, row in rows.items()} == {key: len(data)}
+        assert list(rows) == [key]
+        assert rows[key]["size"] == len(data) or not self.abilities.listed_sizes
         assert (await backend.stat(key)).size == len(data)
         assert (await body_of(backend, ReadRequest(key)))[1] == data
         source = backend.source(parse(backend.reference(place.root)))
@@ -120,7 +125,7 @@ class BackendContract:
         await place.put(key, b"some bytes")
         request = ListRequest(prefix=place.root, versions=self.abilities.versions)
         row, pin = (await listed(backend, request)).rows[key], await backend.stat(key)
-        assert (row["size"], pin.size) == (10, 10)
+        assert (row["size"] if self.abilities.listed_sizes else 10, pin.size) == (10, 10)
         assert pin.etag or pin.checksum or pin.version
         assert row["modified"] is not None
         assert pin.modified is not None
@@ -155,7 +160,7 @@ class BackendContract:
         """Size 0 is a size."""
         await place.put(f"{place.root}empty", b"")
         rows = (await listed(backend, ListRequest(prefix=place.root, versions=self.abilities.versions))).rows
-        assert rows[f"{place.root}empty"]["size"] == 0
+        assert rows[f"{place.root}empty"]["size"] == 0 or not self.abilities.listed_sizes
         assert (await backend.stat(f"{place.root}empty")).size == 0
         answer, data = await body_of(backend, ReadRequest(f"{place.root}empty"))
         assert (answer.start, data) == (0, b"")

@@ -43,6 +43,7 @@ class Abilities:
         versions: The place keeps versions.
         any_marker: A listing may start after a text that is no key, and then misses nothing.
         encodings: Objects have a Content-Encoding.
+        listed_sizes: A listing says sizes to the byte.
     """
 
     lacks_keys: frozenset[str] = frozenset()
@@ -50,6 +51,7 @@ class Abilities:
     versions: bool = False
     any_marker: bool = True
     encodings: bool = True
+    listed_sizes: bool = True
 
 
 @dataclass(slots=True)
