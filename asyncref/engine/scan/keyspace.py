@@ -20,6 +20,7 @@ read around it (`outlook.py`). How far to trust that:
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -181,15 +182,16 @@ class KeySpace:
             return found
         if self.hints:
             return self._part_as_before(idle)
+        if self._room(idle) <= 0:  # by what was measured before: most pages need no measuring
+            return found
         for span in self.spans:
             if span.unread is not None:
                 self._measure(span)
-        top = self.spans[-1]
-        expected = sum(span.left for span in self.spans if span.sure and not span.waits)
-        allowed, spent, unanswered = self._waste(expected)
-        room = min(idle, int(min(allowed - spent, self._courage - unanswered)))
+        top, room = self.spans[-1], self._room(idle)
         if room <= 0:
             return found
+        expected = self._expected()
+        allowed, spent, _ = self._waste(expected)
         least = LEAST_PAGES * self.page_rows * max(1.0, allowed / (allowed - spent) / 2)
         part = max(expected / (idle + len(self.spans)), least / 2)
         able = [span for span in self.spans if span.position is not None and not span.waits]
@@ -214,6 +216,15 @@ class KeySpace:
         if span.last is None or span.position is None:
             return False
         return span.position > span.last or (span.position == span.last and not self.repeats)
+
+    def _expected(self) -> float:
+        """Rows that are sure to be left, as far as was measured, and that no leap is about to settle."""
+        return sum(span.left for span in self.spans if span.sure and not span.waits)
+
+    def _room(self, idle: int) -> int:
+        """How many cuts may be made now."""
+        allowed, spent, unanswered = self._waste(self._expected())
+        return min(idle, int(min(allowed - spent, self._courage - unanswered)))
 
     def _waste(self, expected: float) -> tuple[float, float, int]:
         """Requests in vain: how many are allowed, how many were or will be sent, and the cuts not answered yet.
@@ -281,13 +292,14 @@ class KeySpace:
         )
 
     def _part_as_before(self, idle: int) -> list[Span]:
-        """Cut the first span at hints, once, for all that are idle."""
-        span = self.spans[0]
-        hints = [hint for hint in self.hints if span.position is not None and hint > span.position]
+        """Cut the spans at hints, once, for all that are idle."""
+        afters = [span.after or "" for span in self.spans]
+        victims = [self.spans[bisect_left(afters, hint) - 1] for hint in self.hints]
+        ahead = [pair for pair in zip(victims, self.hints, strict=True) if self._holds(*pair)]
         self.hints = ()
-        parts = min(idle, len(hints)) + 1
-        pivots = [hints[len(hints) * part // parts] for part in range(parts - 1, 0, -1)]
-        cuts = [cut for pivot in pivots if (cut := self._cut(span, pivot)) is not None]
+        parts = min(idle, len(ahead)) + 1
+        chosen = [ahead[len(ahead) * part // parts] for part in range(parts - 1, 0, -1)]
+        cuts = [cut for victim, pivot in chosen if (cut := self._cut(victim, pivot)) is not None]
         self.steals += len(cuts)
         return cuts
 
@@ -322,9 +334,13 @@ class KeySpace:
         victim.waits = cut is not None
         return [] if cut is None else [cut]
 
+    def _holds(self, span: Span, key: str) -> bool:
+        """Whether a key lies ahead within a span, and not at its very end."""
+        return key > (span.position or span.after or "") and (span.last is None or key < span.last)
+
     def _cut(self, victim: Span, pivot: str) -> Span | None:
         """Part a span at a pivot that lies within it."""
-        if pivot <= (victim.position or "") or (victim.last is not None and pivot >= victim.last):
+        if not self._holds(victim, pivot):
             return None
         cut = self._open(self.spans.index(victim) + 1, pivot, victim.last)
         cut.beyond, cut.growth = victim.beyond, victim.growth
