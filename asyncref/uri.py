@@ -1,7 +1,7 @@
 """References: what a person types, parsed once; what a manifest holds is raw and never parsed again.
 
 A reference is `scheme://container/key`. The key is taken as it stands: `#`, `?`, `%`, `//`, spaces and `..`
-belong to it. Of a *typed* URI alone a final `?versionId=…` (S3) or `#GENERATION` (GCS) is read as the version to pin.
+belong to it. Of a *typed* URI alone a final `?versionId=…` (S3, Azure) or `#GENERATION` (GCS) is read as the version to pin.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ _SIGNED: Final = re.compile(r"[?&](X-Amz-Signature|X-Goog-Signature|Signature|si
 _VERSIONS: Final = {
     "s3": re.compile(r"\?versionId=([^&?]+)$", re.ASCII),
     "gs": re.compile(r"#([0-9]+)$", re.ASCII),
+    "az": re.compile(r"\?version[Ii]d=([^&?]+)$", re.ASCII),
 }
+_AZURE_SCHEMES: Final = frozenset({"az", "abfs", "abfss"})
+# Accounts of the public cloud, of DNS zones, and of the clouds of the US government and of China.
+_AZURE_HOST: Final = re.compile(
+    r"[a-z0-9-]+\.(z[0-9]+\.)?blob\.(core\.(windows\.net|usgovcloudapi\.net|chinacloudapi\.cn)|storage\.azure\.net)"
+)
 _PATH_SCHEMES: Final = frozenset({"file"})
 _WEB_SCHEMES: Final = {"http": ":80", "https": ":443"}
 _HOST: Final = re.compile(r"[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\]", re.ASCII)
@@ -29,7 +35,7 @@ class Reference:
 
     Attributes:
         scheme: Lower case.
-        container: Bucket or host; empty for `file`.
+        container: Bucket or host; empty for `file`; `ACCOUNT.blob.core.windows.net/CONTAINER` for an `https` URL of Azure.
         key: Raw key or prefix; for `file` the absolute path with its leading `/`.
         version: The version that a typed URI pins, if any.
     """
@@ -46,6 +52,12 @@ class Reference:
 def has_scheme(text: str) -> bool:
     """Whether a text starts as a URI does."""
     return _SCHEME.match(text) is not None
+
+
+def service(scheme: str, container: str) -> str:
+    """Which storage a reference is of: its scheme, but `az` for all of Azure's forms."""
+    azure = scheme in _AZURE_SCHEMES or (scheme == "https" and "/" in container)
+    return "az" if azure else scheme
 
 
 def parse(text: str) -> Reference:
@@ -69,13 +81,19 @@ def parse(text: str) -> Reference:
     scheme, rest = found[1].lower(), text[found.end() :]
     if scheme in _PATH_SCHEMES:
         return _parse_path(text, scheme, rest)
-    if scheme in _WEB_SCHEMES:
+    azure = scheme == "https" and _AZURE_HOST.fullmatch(rest.partition("/")[0])
+    if scheme in _WEB_SCHEMES and not azure:
         return _parse_web(text, scheme, rest)
     container, _, key = rest.partition("/")
+    if azure:
+        inner, _, key = key.partition("/")
+        if not inner:
+            raise InvalidURIError("no container after the account", uri=text, hint=f"write {scheme}://{container}/NAME/")
+        container = f"{container}/{inner}"
     if not container:
         raise InvalidURIError("no bucket or host after the scheme", uri=text, hint=f"write {scheme}://bucket/prefix")
     version = None
-    if (pattern := _VERSIONS.get(scheme)) and (pinned := pattern.search(key)):
+    if (pattern := _VERSIONS.get(service(scheme, container))) and (pinned := pattern.search(key)):
         key, version = key[: pinned.start()], pinned[1]
     return Reference(scheme, container, key, version)
 

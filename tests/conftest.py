@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import S3Server
+from tests.servers.azurite import Azurite, azurite_server
 from tests.servers.moto import moto_server
 from tests.servers.proxy import Proxy, faulty_proxy
 from tests.servers.radosgw import radosgw_server
@@ -26,7 +27,7 @@ from tests.servers.webservers import (
     python_server,
 )
 
-_FOREIGN = ("AWS_", "ASYNCREF_", "WANDB_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+_FOREIGN = ("AWS_", "AZURE_", "ASYNCREF_", "WANDB_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _NUMBERS = count(1)
 
 
@@ -58,6 +59,13 @@ def radosgw() -> Iterator[S3Server]:
             yield server
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """An Azurite for the whole session; starts in about two seconds."""
+    with azurite_server(tmp_path_factory.mktemp("azurite")) as server:
+        yield server
 
 
 @pytest.fixture(params=["moto", "radosgw"])

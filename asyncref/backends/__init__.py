@@ -14,9 +14,12 @@ from typing import Any, Final, cast
 from asyncref.backends.base import Backend, Opener
 from asyncref.errors import UnknownSchemeError
 from asyncref.model import Limits
-from asyncref.uri import Reference
+from asyncref.uri import Reference, service
 
 _BUILT_IN: Final = {
+    "abfs": "asyncref.backends.azure:open_azure",
+    "abfss": "asyncref.backends.azure:open_azure",
+    "az": "asyncref.backends.azure:open_azure",
     "file": "asyncref.backends.file:open_file",
     "http": "asyncref.backends.http:open_http",
     "https": "asyncref.backends.http:open_http",
@@ -61,7 +64,8 @@ def open_backend(
         UnknownSchemeError: No such backend.
         OptionError: An unknown or refused option.
     """
+    scheme = service(reference.scheme, reference.container)
     chosen = options or {}
     if chosen and all(isinstance(value, Mapping) and key in schemes() for key, value in chosen.items()):
-        chosen = chosen.get(reference.scheme, {})
-    return opener(reference.scheme)(reference, chosen, limits or Limits())
+        chosen = chosen.get(reference.scheme, chosen.get(scheme, {}))
+    return opener(scheme)(reference, chosen, limits or Limits())

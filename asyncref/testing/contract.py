@@ -142,7 +142,8 @@ class BackendContract:
             await place.put(key, data)
             pins.append(await backend.stat(key))
         assert pins[0].etag != pins[1].etag or pins[0].checksum != pins[1].checksum
-        assert (pins[0].etag, pins[0].checksum) == (pins[2].etag, pins[2].checksum)
+        assert pins[0].checksum == pins[2].checksum
+        assert pins[0].etag == pins[2].etag or not self.abilities.etags_of_content
         assert not self.abilities.versions or len({pin.version for pin in pins}) == len(pins)
 
     @pytest.mark.parametrize(("start", "stop"), [(0, None), (0, 1), (3, 7), (9, 10), (0, 10)])

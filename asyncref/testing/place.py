@@ -44,6 +44,7 @@ class Abilities:
         any_marker: A listing may start after a text that is no key, and then misses nothing.
         encodings: Objects have a Content-Encoding.
         listed_sizes: A listing says sizes to the byte.
+        etags_of_content: The same bytes put again have the same ETag.
     """
 
     lacks_keys: frozenset[str] = frozenset()
@@ -52,6 +53,7 @@ class Abilities:
     any_marker: bool = True
     encodings: bool = True
     listed_sizes: bool = True
+    etags_of_content: bool = True
 
 
 @dataclass(slots=True)

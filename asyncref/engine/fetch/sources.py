@@ -15,7 +15,7 @@ from asyncref.backends.base import Backend
 from asyncref.engine.flow import Lane, Meter
 from asyncref.errors import ManifestFormatError
 from asyncref.model import Limits, Source
-from asyncref.uri import Reference
+from asyncref.uri import Reference, service
 
 _OPTIONS: Final = {
     "endpoint": "endpoint_url",
@@ -55,7 +55,7 @@ def merged(source: Source, explicit: Mapping[str, Any] | None) -> dict[str, Any]
     """
     chosen: Mapping[str, Any] = explicit or {}
     if chosen and all(isinstance(value, Mapping) and key in schemes() for key, value in chosen.items()):
-        chosen = chosen.get(source.scheme, {})
+        chosen = chosen.get(source.scheme, chosen.get(service(source.scheme, source.container), {}))
     recorded = options_of(source)
     inner = {f"{name}.{field}" for name in ("client_kwargs", "config_kwargs") for field in chosen.get(name) or ()}
     for option in chosen.keys() | inner:

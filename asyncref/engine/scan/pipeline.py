@@ -21,6 +21,7 @@ from anyio.abc import TaskGroup
 from asyncref.backends.base import Backend
 from asyncref.engine.flow import Lane, Meter
 from asyncref.engine.flow.groups import one_error
+from asyncref.engine.scan.folders import FolderTree
 from asyncref.engine.scan.keyspace import KeySpace, Span
 from asyncref.engine.scan.ledger import Coverage, Covered
 from asyncref.engine.scan.moment import Moment
@@ -29,7 +30,7 @@ from asyncref.engine.scan.rows import RowMaker, in_order, trim
 from asyncref.engine.scan.seams import Seams
 from asyncref.engine.scan.spool import UNORDERED
 from asyncref.errors import ContainerNotFoundError, OrderError, ProtocolError, TooManyObjectsError
-from asyncref.model import BEHIND_LAST, PAGE_SCHEMA, KeyRange, Limits, ListRequest, Page
+from asyncref.model import BEHIND_LAST, PAGE_SCHEMA, KeyRange, Limits, ListRequest, Page, Pin
 
 EVERYTHING: Final = (KeyRange(),)
 
@@ -124,6 +125,8 @@ class Lister:
             await self._walk()
         elif traits.ordered and traits.ranged:
             await self._share(ranges, seams or Seams())
+        elif traits.delimited:
+            await self._list_folders()
         else:
             await self.run_serially()
 
@@ -137,6 +140,22 @@ class Lister:
             if page.cursor is None:
                 return
             request = replace(request, cursor=page.cursor)
+
+    async def _list_folders(self) -> None:
+        """List a storage that gives folders and no ranges."""
+        first, self.first_page = self.first_page, None
+        stats = Lane("stat", limits=self.limits, meter=self.meter, most=self.backend.traits.concurrency)
+
+        async def give(page: Page) -> None:
+            self.meter.skipped.update(page.skipped)
+            await self._deliver(UNORDERED, page.batch)
+
+        async def stat(key: str) -> Pin:
+            return await stats.call(lambda: self.backend.stat(key))
+
+        tree = FolderTree(self._page, give, stat, self._request(KeyRange()), workers=self.lane.controller.most)
+        await tree.run(first)
+        self.meter.skipped["vanished"] += tree.vanished
 
     async def _share(self, ranges: Sequence[KeyRange], seams: Seams) -> None:
         """List one flat key space with workers that take ranges from each other."""
