@@ -11,7 +11,7 @@ import sys
 import tempfile
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -88,18 +88,36 @@ class StoreProcess:
             return dict(json.load(answer))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A storage protocol to serve.
+
+    Attributes:
+        scheme: Of the URIs to scan.
+        module: Runs the server.
+        render: Writes a bucket's files into a folder.
+    """
+
+    scheme: str
+    module: str
+    render: Callable[[Spec, Path], None]
+
+
+S3: Final = Service(scheme="s3", module="benchmarks.store.server", render=render)
+
+
 @contextmanager
-def _bucket_folder(spec: Spec) -> Iterator[Path]:
+def _bucket_folder(spec: Spec, service: Service) -> Iterator[Path]:
     kept = os.environ.get(CACHE_VARIABLE)
     if kept is None:
         with tempfile.TemporaryDirectory(prefix="asyncref-bench-") as name:
-            render(spec, Path(name))
+            service.render(spec, Path(name))
             yield Path(name)
         return
-    folder = Path(kept) / spec.name
+    folder = Path(kept) / (spec.name if service is S3 else f"{service.scheme}-{spec.name}")
     if not folder.exists():
         building = Path(tempfile.mkdtemp(dir=_made(Path(kept))))
-        render(spec, building)
+        service.render(spec, building)
         try:
             building.rename(folder)
         except OSError:  # another process was first with the same bytes
@@ -113,16 +131,19 @@ def _made(folder: Path) -> Path:
 
 
 @contextmanager
-def running(spec: Spec, *, port: int = 0, tls: bool = False, **settings: float) -> Iterator[StoreProcess]:
+def running(
+    spec: Spec, *, port: int = 0, tls: bool = False, service: Service = S3, **settings: float
+) -> Iterator[StoreProcess]:
     """Render a bucket, serve it, and end the server on leaving.
 
     Args:
         spec: The bucket. 1,000,000 keys take 3 to 4 s to render and 0.7 GB of disk while it runs.
         port: 0: any free one.
         tls: Serve HTTPS with a certificate made for the occasion.
+        service: Whose protocol it speaks.
         **settings: `benchmarks.store.server.Settings`.
     """
-    with _bucket_folder(spec) as folder, tempfile.TemporaryDirectory() as scratch:
+    with _bucket_folder(spec, service) as folder, tempfile.TemporaryDirectory() as scratch:
         certificate = write_certificate(Path(scratch)) if tls else None
         options = {
             "spec": asdict(spec),
@@ -132,7 +153,7 @@ def running(spec: Spec, *, port: int = 0, tls: bool = False, **settings: float) 
             "certificate": str(certificate) if certificate else None,
         }
         process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.store.server", json.dumps(options)],
+            [sys.executable, "-m", service.module, json.dumps(options)],
             cwd=_ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -145,7 +166,7 @@ def running(spec: Spec, *, port: int = 0, tls: bool = False, **settings: float) 
                 raise RuntimeError("the synthetic store did not start; its own message stands above")
             ready = json.loads(line)
             base = f"{'https' if tls else 'http'}://127.0.0.1:{ready['port']}"
-            yield StoreProcess(base, base, f"s3://{NAME}/data/", ready["rows"], certificate, process.pid)
+            yield StoreProcess(base, base, f"{service.scheme}://{NAME}/data/", ready["rows"], certificate, process.pid)
         finally:
             process.stdin.close()
             process.stdout.close()

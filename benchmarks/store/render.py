@@ -204,7 +204,7 @@ def _url_form(keys: pa.Array[Any]) -> pa.Array[Any]:
     return pa.array([quote_plus(cast("bytes", key), safe="/").encode() for key in keys.to_pylist()], pa.binary())
 
 
-class _Column:
+class Column:
     """Appends binary columns to one file and their running offsets to another."""
 
     def __init__(self, folder: Path, name: str, stack: ExitStack) -> None:
@@ -251,8 +251,8 @@ def render(spec: Spec, folder: Path) -> None:
         forms[".url"] = _url_form
     before = dict.fromkeys(spec.kinds, 0)
     with ExitStack() as stack:
-        key_column = _Column(folder, "keys", stack)
-        columns = {kind + form: _Column(folder, kind + form, stack) for kind in spec.kinds for form in forms}
+        key_column = Column(folder, "keys", stack)
+        columns = {kind + form: Column(folder, kind + form, stack) for kind in spec.kinds for form in forms}
         counts = {kind: stack.enter_context((folder / f"{kind}.row").open("wb")) for kind in spec.kinds}
         for kind in spec.kinds:
             counts[kind].write(np.int64(0).tobytes())

@@ -203,11 +203,12 @@ async def _serve(store: Store, port: int, tls: ssl.SSLContext | None) -> None:
     await loop.run_in_executor(None, sys.stdin.buffer.read)  # the parent's end closes it, however the parent ends
 
 
-def main(argument: str) -> None:
+def main(argument: str, kind: type[Bucket] = Bucket) -> None:
     """Serve a rendered bucket until standard input closes.
 
     Args:
         argument: JSON with `spec`, `settings`, `folder`, `port` and, for TLS, `certificate` (a PEM file with both parts).
+        kind: What answers requests: S3's protocol, or another's.
     """
     options = json.loads(argument)
     tls = None
@@ -215,7 +216,7 @@ def main(argument: str) -> None:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(options["certificate"])
     settings = Settings(**options["settings"])
-    bucket = Bucket(
+    bucket = kind(
         Table(Spec(**options["spec"]), Path(options["folder"])),
         page_rows=settings.page_rows,
         inclusive=settings.inclusive,

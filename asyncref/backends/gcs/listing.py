@@ -41,17 +41,21 @@ async def list_page(access: Access, request: ListRequest) -> Page:
     rows = _rows(reply, asked)
     if cursor is not None and rows.token == cursor.marker:
         raise ProtocolError("the listing does not advance: the same token again", uri=asked.uri)
-    names, batch = rows.names, rows.batch
-    if cursor is None and names and names[0] == after:
-        names, batch = names[1:], batch.slice(1)
+    batch = rows.batch
+    if cursor is None and after is not None and _key(batch, 0) == after:
+        batch = batch.slice(1)
     return Page(
         batch=batch,
-        first=names[0] if names else None,
-        last=names[-1] if names else None,
+        first=_key(batch, 0),
+        last=_key(batch, -1),
         cursor=Cursor(rows.token, state=start) if rows.token else None,
-        seen=len(names),
+        seen=batch.num_rows,
         body_bytes=len(reply.body),
     )
+
+
+def _key(batch: pa.RecordBatch, at: int) -> str | None:
+    return batch.column(0)[at].as_py() if batch.num_rows else None
 
 
 async def history(access: Access, key: str, limit: int) -> pa.RecordBatch:
@@ -74,7 +78,7 @@ async def history(access: Access, key: str, limit: int) -> pa.RecordBatch:
             raise ProtocolError("the listing of generations does not advance", uri=asked.uri)
         seen.update(generations)
         batches.append(found)
-        if rows.token is None or (rows.names and rows.names[-1] != key):
+        if rows.token is None or _key(rows.batch, -1) not in (None, key):
             return _newest_first(pa.concat_batches(batches)).slice(0, limit)
         query["pageToken"] = rows.token
 

@@ -16,9 +16,12 @@ from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from asyncref.backends.gcs.spans import Span, Spans, find, fixed, raw, texts
 from asyncref.model import PAGE_SCHEMA
 
 ITEM: Final = "name,size,generation,md5Hash,crc32c,etag,timeCreated"
@@ -26,10 +29,12 @@ ITEM: Final = "name,size,generation,md5Hash,crc32c,etag,timeCreated"
 FIELDS: Final = f"items({ITEM}),nextPageToken"
 
 _ENVELOPE: Final = frozenset({"kind", "items", "nextPageToken", "prefixes", "etag"})
+_COLUMNS: Final = frozenset({b"name", b"size", b"generation", b"etag", b"timeCreated", b"md5Hash"})
 _PINS: Final = itemgetter("name", "size", "generation", "etag", "timeCreated")
 _TIME: Final = pa.timestamp("us", tz="UTC")
 _MD5_BYTES: Final = 16
 _MD5_TEXT: Final = 24  # 22 digits of base64 and "=="
+_TIME_TEXT: Final = 24  # 2024-05-06T07:08:09.000Z
 _CRC_BYTES: Final = 4
 _PLAIN_ETAG: Final = 34
 _HEX: Final = frozenset("0123456789abcdef")
@@ -44,61 +49,92 @@ class Rows:
     """One page.
 
     Attributes:
-        names: The keys, in the server's order.
-        batch: The rows, of `PAGE_SCHEMA`.
+        batch: The rows, of `PAGE_SCHEMA`, in the server's order.
         token: Where the listing goes on; None where it ends.
     """
 
-    names: Sequence[str]
     batch: pa.RecordBatch
     token: str | None
 
 
 def read(body: bytes) -> Rows:
-    """Read one page. About 1.6 ms a 1,000 rows, of which the JSON takes most.
+    """Read one page: by offsets where its objects are alike, as JSON where they are not.
+
+    A page of 1,000 takes 0.5 ms, or 1.1 ms as JSON (names with escapes, composed objects among others).
 
     Raises:
         OddPageError: Not JSON, no listing, or an object without one of its pins.
     """
+    spans = find(body)
+    if spans is not None and spans.fields.keys() >= _COLUMNS:
+        try:
+            return Rows(_batch(body, spans), _token(spans.envelope))
+        except (pa.ArrowInvalid, binascii.Error):
+            pass  # the JSON reader says what it is
     try:
         page = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise OddPageError(f"not JSON: {error}") from error
-    if not isinstance(page, dict) or not page.keys() <= _ENVELOPE:
-        raise OddPageError("not a listing")
-    token, items = page.get("nextPageToken"), page.get("items", [])
-    if not isinstance(items, list) or not isinstance(token, str | None):
-        raise OddPageError("a listing whose parts are of other kinds")
+    token, items = _token(page), page.get("items", [])
+    if not isinstance(items, list):
+        raise OddPageError("a listing whose items are no list")
     try:
-        return _rows(items, token or None)
+        return Rows(_batch_of(items), token)
     except KeyError as error:
         raise OddPageError(f"an object without {error.args[0]}") from error
     except (pa.ArrowException, binascii.Error, ValueError, TypeError, AttributeError) as error:
         raise OddPageError(f"an object with a value of another form: {error}") from error
 
 
-def _rows(items: list[Mapping[str, str]], token: str | None) -> Rows:
-    if not items:
-        return Rows((), _EMPTY, token)
-    names, sizes, generations, etags, times = zip(*map(_PINS, items), strict=True)
-    md5s, checksums = _checksums(items)
-    etag16, etag = _etags(etags)
-    rows = len(items)
-    batch = pa.RecordBatch.from_arrays(
+def _token(page: Any) -> str | None:
+    if not isinstance(page, dict) or not page.keys() <= _ENVELOPE:
+        raise OddPageError("not a listing")
+    token = page.get("nextPageToken")
+    if not isinstance(token, str | None):
+        raise OddPageError("a token that is no text")
+    return token or None
+
+
+def _batch(body: bytes, spans: Spans) -> pa.RecordBatch:
+    """The columns by offsets, no Python object a value."""
+    rows, fields = spans.rows, spans.fields
+    return pa.RecordBatch.from_arrays(
         [
-            _text(names),
-            _sizes(sizes),
-            etag16,
-            etag,
+            texts(body, fields[b"name"]),
+            _sizes(raw(body, fields[b"size"]).view(pa.string())),  # a number is no bad UTF-8, so it is not checked
+            nulls(rows, "etag16"),
+            texts(body, fields[b"etag"]),
             nulls(rows, "digest"),
-            _text(generations),
-            md5s,
-            checksums,
-            _times(times),
+            texts(body, fields[b"generation"]),
+            _md5s(rows, fixed(body, fields[b"md5Hash"], _MD5_TEXT)),
+            nulls(rows, "checksum"),
+            _times(body, fields[b"timeCreated"]),
         ],
         schema=PAGE_SCHEMA,
     )
-    return Rows(names, batch, token)
+
+
+def _batch_of(items: list[Mapping[str, str]]) -> pa.RecordBatch:
+    """The same from JSON's values."""
+    if not items:
+        return _EMPTY
+    names, sizes, generations, etags, times = zip(*map(_PINS, items), strict=True)
+    md5s, checksums = _checksums(items)
+    etag16, etag = _etags(etags)
+    return pa.RecordBatch.from_arrays(
+        [
+            _text(names),
+            _sizes(_text(sizes)),
+            etag16,
+            etag,
+            nulls(len(items), "digest"),
+            _text(generations),
+            md5s,
+            checksums,
+            _moments(_text(times)),
+        ],
+        schema=PAGE_SCHEMA,
+    )
 
 
 _EMPTY: Final = pa.RecordBatch.from_pylist([], schema=PAGE_SCHEMA)
@@ -108,53 +144,57 @@ def _text(values: Sequence[Any]) -> pa.StringArray:
     return pa.array(values, pa.string())
 
 
-def _sizes(values: Sequence[str]) -> pa.Int64Array:
-    column = _text(values).cast(pa.int64())
-    if "-" in "".join(values):
+def _sizes(column: pa.StringArray) -> pa.Int64Array:
+    sizes = column.cast(pa.int64())
+    if pc.min(sizes).as_py() < 0:
         raise OddPageError("a negative size")
-    return column
+    return sizes
 
 
-def _times(values: Sequence[str]) -> pa.TimestampArray:
-    column = _text(values)
+def _times(body: bytes, span: Span) -> pa.TimestampArray:
+    rows, data = len(span[0]), fixed(body, span, _TIME_TEXT)
+    if data is None:
+        return _moments(texts(body, span))
+    return pa.StringArray.from_buffers(rows, pa.py_buffer(_steps(rows)), pa.py_buffer(data)).cast(_TIME)
+
+
+@lru_cache(maxsize=64)
+def _steps(rows: int) -> npt.NDArray[np.int32]:
+    return np.arange(0, _TIME_TEXT * (rows + 1), _TIME_TEXT, dtype=np.int32)
+
+
+def _moments(column: pa.StringArray) -> pa.TimestampArray:
     try:
         return column.cast(_TIME)
     except pa.ArrowInvalid:  # more than six digits of a second, which some emulators write
         return column.cast(pa.timestamp("ns", tz="UTC")).cast(_TIME, safe=False)
 
 
-def _checksums(items: list[Mapping[str, str]]) -> tuple[pa.Array, pa.Array]:
-    """The columns `md5` and `checksum`: the MD5, and where there is none the CRC32C."""
-    rows = len(items)
-    try:
-        return _md5s(list(map(itemgetter("md5Hash"), items))), nulls(rows, "checksum")
-    except KeyError:
-        pass
-    texts = [item.get("md5Hash") for item in items]
-    raw = [None if text is None else _exactly(text, _MD5_BYTES) for text in texts]
-    sums = [
-        f"crc32c:{_exactly(item['crc32c'], _CRC_BYTES).hex()}" if text is None and "crc32c" in item else None
-        for text, item in zip(texts, items, strict=True)
-    ]
-    return pa.array(raw, pa.binary(_MD5_BYTES)), _text(sums)
-
-
-def _md5s(texts: list[str]) -> pa.FixedSizeBinaryArray:
+def _md5s(rows: int, joined: bytes | None) -> pa.FixedSizeBinaryArray:
     """All at once: each `==` reads as two more zero digits, so that one call decodes the column (20 µs a 1,000)."""
-    rows, joined = len(texts), "".join(texts).encode()
-    table = np.frombuffer(joined, np.uint8)
-    if len(joined) != rows * _MD5_TEXT or (table.reshape(rows, _MD5_TEXT)[:, -2:] != ord("=")).any():
-        return pa.array([_exactly(text, _MD5_BYTES) for text in texts], pa.binary(_MD5_BYTES))
-    raw = binascii.a2b_base64(joined.replace(b"=", b"A"), strict_mode=True)
-    digests = np.ascontiguousarray(np.frombuffer(raw, np.uint8).reshape(rows, -1)[:, :_MD5_BYTES])
+    if joined is None or (np.frombuffer(joined, np.uint8).reshape(rows, _MD5_TEXT)[:, -2:] != ord("=")).any():
+        raise binascii.Error("an MD5 of another length")
+    decoded = binascii.a2b_base64(joined.replace(b"=", b"A"), strict_mode=True)
+    digests = np.ascontiguousarray(np.frombuffer(decoded, np.uint8).reshape(rows, -1)[:, :_MD5_BYTES])
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(_MD5_BYTES), rows, [None, pa.py_buffer(digests)])
 
 
+def _checksums(items: list[Mapping[str, str]]) -> tuple[pa.Array, pa.Array]:
+    """The columns `md5` and `checksum`: the MD5, and where there is none the CRC32C."""
+    md5s = [item.get("md5Hash") for item in items]
+    sums = [
+        f"crc32c:{_exactly(item['crc32c'], _CRC_BYTES).hex()}" if md5 is None and "crc32c" in item else None
+        for md5, item in zip(md5s, items, strict=True)
+    ]
+    digests = [None if md5 is None else _exactly(md5, _MD5_BYTES) for md5 in md5s]
+    return pa.array(digests, pa.binary(_MD5_BYTES)), _text(sums)
+
+
 def _exactly(text: str, length: int) -> bytes:
-    raw = base64.b64decode(text, validate=True)
-    if len(raw) != length:
-        raise OddPageError(f"a checksum of {len(raw)} bytes, not {length}")
-    return raw
+    decoded = base64.b64decode(text, validate=True)
+    if len(decoded) != length:
+        raise OddPageError(f"a checksum of {len(decoded)} bytes, not {length}")
+    return decoded
 
 
 def _etags(values: Sequence[str]) -> tuple[pa.Array, pa.Array]:
@@ -163,7 +203,7 @@ def _etags(values: Sequence[str]) -> tuple[pa.Array, pa.Array]:
     if '"' not in "".join(values):
         return nulls(rows, "etag16"), _text(values)
     plain = [_plain(value) for value in values]
-    others = [value if raw is None else None for raw, value in zip(plain, values, strict=True)]
+    others = [value if bare is None else None for bare, value in zip(plain, values, strict=True)]
     return pa.array(plain, pa.binary(16)), _text(others)
 
 
