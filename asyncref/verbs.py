@@ -57,6 +57,8 @@ async def scan(
     max_objects: int | None = None,
     resume: bool | str | Path | None = None,
     at: datetime | str | None = None,
+    against: SourceLike | Path | None = None,
+    registry: str | None = None,
 ) -> Manifest:
     """List a source and pin every object of it; not a byte of content is copied.
 
@@ -79,6 +81,10 @@ async def scan(
             when), so it is not the default; after seven days everything is listed anew. Buckets only.
         at: Pin what lay there at this moment (a time with its zone, or such a text in ISO 8601): one state, however
             much the bucket changes while it is listed. It has to keep versions; see docs/point-in-time.md.
+        against: A former manifest of the place (a `Manifest`, its file, or an artifact's name): the listing is split at
+            its keys from the start, which saves time where the storage answers slowly. What is found does not
+            depend on it.
+        registry: Another registry's URL, for the name in `against`.
 
     Returns:
         The complete manifest. Cost: about one request a 1,000 objects on S3; memory is bounded.
@@ -106,7 +112,18 @@ async def scan(
             progress=hook,
             resume=_resume_folder(resume),
             at=at,
+            against=None if against is None else await _former(against, registry),
         )
+
+
+async def _former(against: SourceLike | Path, registry: str | None) -> Manifest:
+    if isinstance(against, str) and uris.has_scheme(against):
+        raise OptionError(
+            f"against={against!r} is a URI", hint="give a former manifest, its file or an artifact's name"
+        )
+    if isinstance(against, Path):
+        return await anyio.to_thread.run_sync(Manifest.load, against)
+    return await load(against, registry=registry)
 
 
 def _resume_folder(resume: bool | str | Path | None) -> Path | None:

@@ -61,6 +61,13 @@ class Scanning:
         typer.Option("--at", metavar="TIME", help="Pin what lay there at this time, such as 2026-01-31T12:00:00Z."),
     ] = None
 
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against", metavar="SOURCE", help="A former manifest's file or name: its keys split the listing."
+        ),
+    ] = None
+
     def wanted(self, storage: Storage, bounds: Bounds, selection: Selection) -> dict[str, Any]:
         """The keyword arguments of `verbs.scan`."""
         return {
@@ -73,6 +80,7 @@ class Scanning:
             "heads": "never" if self.no_heads else "auto",
             "resume": self.resume,
             "at": self.at,
+            "against": self.against,
         }
 
 
@@ -134,7 +142,7 @@ def log(
         raise UsageError("log makes the version itself", uri=artifact, hint="give the name alone, aliases by --alias")
     aliases = names.check_aliases(alias)
     registry = Registry.open(place.registry)  # before the scan: a registry that cannot be written costs no hour
-    wanted = scanning.wanted(storage, bounds, selection)
+    wanted = {**scanning.wanted(storage, bounds, selection), "registry": place.registry}
     manifest = run(output, lambda hook: _manifest(source, wanted, hook))
     project, entity = whole.project or place.project, whole.entity or place.entity
     record = registry.start_run(project=project, entity=entity, job_type="asyncref log")

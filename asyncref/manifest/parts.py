@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,6 +187,17 @@ class Reader:
         except _DAMAGE as error:
             raise ManifestFormatError(f"damaged: {_first_line(error)}", uri=self._uri) from error
         return _from_disk(table)
+
+    def columns(self, number: int, names: Sequence[str]) -> pa.Table:
+        """Some columns of one row group as they are stored.
+
+        Raises:
+            ManifestFormatError: The bytes are damaged.
+        """
+        try:
+            return self._file.read_row_group(number, columns=list(names), use_threads=False)
+        except _DAMAGE as error:
+            raise ManifestFormatError(f"damaged: {_first_line(error)}", uri=self._uri) from error
 
     def batches(self, start: str | None = None) -> Iterator[pa.RecordBatch]:
         """Row groups in order, from the first that may hold `start` or what follows it."""

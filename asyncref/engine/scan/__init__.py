@@ -42,6 +42,7 @@ async def scan(
     folder: Path | None = None,
     resume: Path | None = None,
     at: datetime | str | None = None,
+    against: Manifest | None = None,
 ) -> Manifest:
     """List what the targets name and pin every object of it.
 
@@ -58,6 +59,7 @@ async def scan(
         resume: Where what is listed outlives a scan that is killed or fails, so that the same request continues;
             removed when the manifest is built. Flat, ordered storages only: others are listed from the start.
         at: List what lay there at this moment; None: what lies there now.
+        against: A former manifest of the place; where its keys lay, the listing is split at once.
 
     Returns:
         The manifest, complete: every key unchanged from start to end is in it once. Memory is bounded by
@@ -73,7 +75,7 @@ async def scan(
     meter = Meter("scan")
     if progress is not None:
         progress(meter)
-    job = Job(storage_options, filter, bounds, bad_keys, heads, Budget(max_objects, targets[0].uri), meter, at)
+    job = Job(storage_options, filter, bounds, bad_keys, heads, Budget(max_objects, targets[0].uri), meter, at, against)
     started = datetime.now(UTC)
     kept = Resumable(resume, meter, started, [asdict(target) for target in targets]) if resume is not None else None
     temporary = Path(await anyio.to_thread.run_sync(partial(tempfile.mkdtemp, prefix="asyncref-spool-")))

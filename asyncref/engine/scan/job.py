@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal, get_args
+
+import anyio
 
 from asyncref import uri as uris
 from asyncref.backends import open_backend
-from asyncref.backends.base import Backend, NamesPaths
+from asyncref.backends.base import Backend, NamesPaths, Traits
 from asyncref.engine.flow import Meter
+from asyncref.engine.scan.hints import hints_of
 from asyncref.engine.scan.ledger import Ledger, remaining
 from asyncref.engine.scan.moment import moment_of
 from asyncref.engine.scan.pins import Namer, Pinner
@@ -22,6 +26,7 @@ from asyncref.engine.scan.spool import UNORDERED
 from asyncref.engine.scan.target import Finder, Listing, Single, Target, single_path, source_of, unpinned
 from asyncref.errors import NothingFoundError, OptionError, OrderError
 from asyncref.globs import Filter
+from asyncref.manifest import Manifest
 from asyncref.model import Limits, Source
 
 Heads = Literal["auto", "never"]
@@ -59,6 +64,7 @@ class Job:
         budget: `max_objects`, shared by the targets.
         meter: Counts everything.
         at: The moment whose state is meant; None: now.
+        against: A former manifest, whose keys part the listing.
         sources: The records of the targets begun so far, in order.
     """
 
@@ -70,6 +76,7 @@ class Job:
     budget: Budget
     meter: Meter
     at: datetime | str | None = None
+    against: Manifest | None = None
     moment: datetime | None = field(init=False, default=None)
     sources: list[Source] = field(default_factory=list)
 
@@ -155,6 +162,7 @@ class Job:
             uri=source.uri,
             first_page=found.first_page,
             at=self.moment,
+            hints=await self._hints(source, traits),
         )
         counted = self.meter.objects, self.meter.bytes, self.budget.taken, self.meter.skipped.copy()
         ledger = None
@@ -176,6 +184,11 @@ class Job:
             self.meter.note(f"{source.uri}: {error.message}; listed once more serially, then sorted")
             lister.first_page = None
             await lister.run_serially()
+
+    async def _hints(self, source: Source, traits: Traits) -> Sequence[str]:
+        if self.against is None or traits.hierarchical or not (traits.ordered and traits.ranged):
+            return ()
+        return await anyio.to_thread.run_sync(partial(hints_of, self.against, source, page_rows=traits.page_rows))
 
     def _request(self, source: Source, index: int, *, versions: bool, stat: bool) -> dict[str, Any]:
         """All that decides which rows a listing gives: only a scan with the same may go on with it."""

@@ -100,6 +100,8 @@ class Lister:
     lane: Lane = field(init=False)
     first_page: Page | None = None
     """The first page, where finding out what the prefix means has already brought it."""
+    hints: Sequence[str] = ()
+    """Keys that are likely to part the listing evenly, ascending."""
     at: datetime | None = None
     """List what lay there then; None: what lies there now."""
     started: datetime = field(default_factory=lambda: datetime.now(UTC) - timedelta(seconds=2))
@@ -160,7 +162,7 @@ class Lister:
     async def _share(self, ranges: Sequence[KeyRange], seams: Seams) -> None:
         """List one flat key space with workers that take ranges from each other."""
         traits = self.backend.traits
-        space = KeySpace(self.prefix, page_rows=traits.page_rows, repeats=self.versions)
+        space = KeySpace(self.prefix, page_rows=traits.page_rows, repeats=self.versions, hints=self.hints)
         with one_error():
             async with anyio.create_task_group() as group:
                 for span in space.start_from(ranges):
