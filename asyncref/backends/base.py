@@ -8,7 +8,7 @@ backend, never retries, never sleeps, and holds no state but its connection pool
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -54,6 +54,9 @@ class Traits:
     prices_requests: bool = True
 
 
+Receive = Callable[[memoryview], Awaitable[int]]
+
+
 @dataclass(slots=True)
 class Body:
     """An answer on its way: its claims, and its bytes as stored, never decompressed.
@@ -61,10 +64,13 @@ class Body:
     Attributes:
         answer: What the server says it sends.
         chunks: The bytes in order. Raises `BrokenBodyError` if they end before the announced length.
+        receive: The same bytes straight into a buffer, where the client can do that: as many as it holds, fewer only at
+            the end or before a break, which the next call raises; 0 at the end. Either this or `chunks` is used.
     """
 
     answer: Answer
     chunks: AsyncIterator[bytes]
+    receive: Receive | None = None
 
 
 class Backend(Protocol):

@@ -21,7 +21,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from asyncref.engine.fetch.job import Job, Sink
 from asyncref.engine.fetch.naming import batches_of
 from asyncref.engine.fetch.reader import Reader
-from asyncref.engine.fetch.sinks import BufferSink, ChunkSink, Threads
+from asyncref.engine.fetch.sinks import INLINE_BYTES, ChunkSink, MemorySink, Threads
 from asyncref.engine.fetch.sources import Places
 from asyncref.engine.fetch.transfer import Checksum, Transfer
 from asyncref.engine.flow import Meter, ProgressHook
@@ -43,7 +43,7 @@ class Item:
 
     Attributes:
         path: Its path in the manifest.
-        data: Its bytes as stored; a `bytearray` if it came in several parts (above 16 MiB). None on failure.
+        data: Its bytes as stored; above 64 KiB the `bytearray` into which they were received. None on failure.
         error: Why this entry could not be had; the stream goes on.
     """
 
@@ -261,14 +261,16 @@ class _Run:
 
     async def open(self, job: Job) -> Sink:
         """Memory."""
-        return ChunkSink(self.threads) if len(job.parts) == 1 else BufferSink(job.pin.size or 0, self.threads)
+        return ChunkSink(self.threads) if job.pin.size is None else MemorySink(job.pin.size, self.threads)
 
     async def finish(self, job: Job) -> None:
         """Hand an object to the consumer."""
         sink = job.sink
-        data = (
-            sink.data if isinstance(sink, BufferSink) else b"".join(sink.chunks if isinstance(sink, ChunkSink) else ())
-        )
+        data: bytes | bytearray
+        if isinstance(sink, MemorySink):
+            data = bytes(sink.data) if len(sink.data) <= INLINE_BYTES else sink.data
+        else:
+            data = b"".join(sink.chunks if isinstance(sink, ChunkSink) else ())
         self.meter.objects += 1
         self.shelf.put(job.index, Item(job.entry.path, data), _cost_bytes(job.entry))
         job.sink = None

@@ -17,7 +17,11 @@ from asyncref.model import Entry, Pin, Source
 class Sink(Protocol):
     """Where the bytes of one object go."""
 
-    async def write(self, offset: int, chunks: Sequence[bytes]) -> None:
+    def room(self, offset: int, length: int) -> memoryview | None:
+        """Memory in which these bytes may be received, as if written; None: `write` is wanted."""
+        ...
+
+    async def write(self, offset: int, chunks: Sequence[bytes | memoryview]) -> None:
         """Take bytes that start at an offset within the object."""
         ...
 

@@ -22,7 +22,7 @@ from asyncref.engine.fetch.naming import Names, batches_of, survey
 from asyncref.engine.fetch.plan import PART_BYTES
 from asyncref.engine.fetch.reader import Reader
 from asyncref.engine.fetch.report import FetchReport
-from asyncref.engine.fetch.sinks import INLINE_BYTES, ChunkSink, FileSink, Threads
+from asyncref.engine.fetch.sinks import INLINE_BYTES, FileSink, MemorySink, Threads
 from asyncref.engine.fetch.sources import Place, Places
 from asyncref.engine.fetch.target import Target, There, another_file_error, unwritable
 from asyncref.engine.fetch.transfer import Checksum, Transfer
@@ -185,7 +185,7 @@ class _Run:
             job.unsure = False
             return None
         if len(job.parts) == 1 and job.pin.size is not None and job.pin.size <= self.small_bytes:
-            return ChunkSink(self.threads)
+            return MemorySink(job.pin.size, self.threads)
         reserve_bytes = job.pin.size if job.pin.size and job.pin.size > PART_BYTES else 0
         temporary = await self.threads.run(partial(self.target.open, job.local, reserve_bytes))
         sink = self._open[id(job)] = FileSink(temporary, self.threads)
@@ -195,8 +195,8 @@ class _Run:
         """Give the file its name, and count."""
         sink, keep = job.sink, job.unsure and not self.options.overwrite
         fsync = self.options.fsync == "each"
-        if isinstance(sink, ChunkSink):
-            put = partial(self.target.put, job.local, sink.chunks, keep=keep, fsync=fsync)
+        if isinstance(sink, MemorySink):
+            put = partial(self.target.put, job.local, (sink.data,), keep=keep, fsync=fsync)
             await self.threads.run(put, length=(job.pin.size or 0) if not fsync else INLINE_BYTES + 1)
         elif isinstance(sink, FileSink):
             await self.threads.run(partial(self.target.finish, sink.temporary, keep=keep, fsync=fsync))

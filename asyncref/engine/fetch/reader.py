@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import anyio
 from anyio import to_thread
 
-from asyncref.backends.base import Body
+from asyncref.backends.base import Body, Receive
 from asyncref.engine.fetch.job import Job, Sink
 from asyncref.engine.fetch.plan import Attempt, Part, Step, after, check, found, outcome, request_for
 from asyncref.engine.fetch.sources import Places
@@ -63,6 +63,7 @@ class Reader:
     meter: Meter
     window_bytes: int = 2**20
     older: Sequence[Manifest] = ()
+    _windows: list[bytearray] = field(default_factory=list)
     _free_s: float = field(default_factory=time.monotonic)
 
     async def read(self, job: Job, part: Part, sink: Sink) -> bool:
@@ -104,7 +105,6 @@ class Reader:
             cursor.offset = 0
             await sink.restart()
         request = request_for(job.key, attempt, Part(cursor.offset, part.stop), job.pin)
-        odd: StorageError
         try:
             async with job.place.backend.read(request) as body:
                 try:
@@ -121,31 +121,67 @@ class Reader:
     async def _take(self, body: Body, job: Job, part: Part, cursor: _Cursor, sink: Sink) -> None:
         """Bring a body to the sink; what came before it broke stays and is not asked for again."""
         stop = part.stop if part.stop is not None else body.answer.stop
+        if body.receive is None:
+            longer = await self._collect(body.chunks, stop, cursor, sink)
+        else:
+            await self._receive(body.receive, stop, cursor, sink)
+            longer = body.answer.stop is None and bool(await body.receive(memoryview(bytearray(1))))
+        if longer:
+            raise ProtocolError("the body is longer than announced", uri=job.entry.ref)
+        if stop is not None and cursor.offset != stop:
+            raise BrokenBodyError(f"the body ended at byte {cursor.offset} of {stop}", uri=job.entry.ref)
+
+    async def _receive(self, receive: Receive, stop: int | None, cursor: _Cursor, sink: Sink) -> None:
+        """Receive straight into the sink's memory, or into a buffer that is written again and again."""
+        window: bytearray | None = None
+        try:
+            while stop is None or cursor.offset < stop:
+                most = self.window_bytes if stop is None or self.limits.bytes_per_second else stop - cursor.offset
+                view = sink.room(cursor.offset, most)
+                if view is None:
+                    window = window or (self._windows.pop() if self._windows else bytearray(self.window_bytes))
+                    view = memoryview(window)[: min(most, self.window_bytes)]
+                came = await receive(view)
+                if not came:
+                    return
+                self.meter.bytes += came
+                if window is not None:
+                    await sink.write(cursor.offset, (view[:came],))
+                cursor.offset += came
+                if self.limits.bytes_per_second:
+                    await self._pace(came)
+        finally:
+            if window is not None:
+                self._windows.append(window)
+
+    async def _collect(self, chunks: AsyncIterator[bytes], stop: int | None, cursor: _Cursor, sink: Sink) -> bool:
+        """Gather chunks and write them together; whether more came than should have."""
         held: list[bytes] = []
         held_bytes = 0
-        try:
-            async for chunk in body.chunks:
-                held.append(chunk)
-                held_bytes += len(chunk)
-                self.meter.bytes += len(chunk)
-                if stop is not None and cursor.offset + held_bytes > stop:
-                    raise ProtocolError("the body is longer than announced", uri=job.entry.ref)
-                if held_bytes >= self.window_bytes:
-                    await sink.write(cursor.offset, held)
-                    cursor.offset += held_bytes
-                    held, held_bytes = [], 0
-                    await self._pace(self.window_bytes)
-        except RetryableError:
-            if held:
-                await sink.write(cursor.offset, held)
-                cursor.offset += held_bytes
-            raise
-        if held:
+
+        async def put() -> None:
+            nonlocal held, held_bytes
             await sink.write(cursor.offset, held)
             cursor.offset += held_bytes
             await self._pace(held_bytes)
-        if stop is not None and cursor.offset != stop:
-            raise BrokenBodyError(f"the body ended at byte {cursor.offset} of {stop}", uri=job.entry.ref)
+            held, held_bytes = [], 0
+
+        try:
+            async for chunk in chunks:
+                self.meter.bytes += len(chunk)
+                if stop is not None and cursor.offset + held_bytes + len(chunk) > stop:
+                    return True
+                held.append(chunk)
+                held_bytes += len(chunk)
+                if held_bytes >= self.window_bytes:
+                    await put()
+        except RetryableError:
+            if held:
+                await put()
+            raise
+        if held:
+            await put()
+        return False
 
     async def _pace(self, length: int) -> None:
         """Hold the rate of `limits.bytes_per_second` over all parts."""

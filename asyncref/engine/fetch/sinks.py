@@ -12,7 +12,7 @@ import anyio
 from anyio import to_thread
 
 from asyncref.engine.fetch.content import Match, match, md5_of
-from asyncref.engine.fetch.target import Temporary, write_at
+from asyncref.engine.fetch.target import Bytes, Temporary, write_at
 from asyncref.model import Pin
 
 INLINE_BYTES = 64 * 1024
@@ -38,7 +38,7 @@ class Threads:
 
 
 class ChunkSink:
-    """The chunks of an object of one part, in order.
+    """The chunks of an object whose size no one said, in order.
 
     Args:
         threads: For hashing.
@@ -48,17 +48,21 @@ class ChunkSink:
         self._threads = threads
         self.chunks: list[bytes] = []
 
-    async def write(self, offset: int, chunks: Sequence[bytes]) -> None:
+    def room(self, offset: int, length: int) -> None:
+        """None."""
+        del offset, length
+
+    async def write(self, offset: int, chunks: Sequence[Bytes]) -> None:
         """Keep them; they come in order."""
         del offset
-        self.chunks.extend(chunks)
+        self.chunks.extend(map(bytes, chunks))
 
     async def restart(self) -> None:
         """Drop them."""
         self.chunks.clear()
 
     async def confirms(self, pin: Pin) -> bool:
-        """Never: too small for a composite ETag."""
+        """Never: composite ETags are checked in files only."""
         del pin
         return False
 
@@ -73,8 +77,8 @@ class ChunkSink:
         return digest.digest()
 
 
-class BufferSink:
-    """One buffer for an object of several parts.
+class MemorySink:
+    """One buffer for an object whose size is known; bodies are received straight into it.
 
     Args:
         size_bytes: Of the object.
@@ -85,7 +89,11 @@ class BufferSink:
         self._threads = threads
         self.data = bytearray(size_bytes)
 
-    async def write(self, offset: int, chunks: Sequence[bytes]) -> None:
+    def room(self, offset: int, length: int) -> memoryview:
+        """The place of these bytes."""
+        return memoryview(self.data)[offset : offset + length]
+
+    async def write(self, offset: int, chunks: Sequence[Bytes]) -> None:
         """Copy them to their place."""
         for chunk in chunks:
             self.data[offset : offset + len(chunk)] = chunk
@@ -102,7 +110,7 @@ class BufferSink:
     async def md5(self) -> bytes:
         """Of the whole buffer."""
         call = partial(hashlib.md5, self.data, usedforsecurity=False)
-        return (await self._threads.run(call)).digest()
+        return (await self._threads.run(call, length=len(self.data))).digest()
 
 
 class FileSink:
@@ -117,7 +125,11 @@ class FileSink:
         self._threads = threads
         self.temporary = temporary
 
-    async def write(self, offset: int, chunks: Sequence[bytes]) -> None:
+    def room(self, offset: int, length: int) -> None:
+        """None: a mapped file that a full disk or another process cuts would end this process."""
+        del offset, length
+
+    async def write(self, offset: int, chunks: Sequence[Bytes]) -> None:
         """Write them at their place."""
         call = partial(write_at, self.temporary.fd, chunks, offset)
         await self._threads.run(call, length=sum(map(len, chunks)))

@@ -32,6 +32,9 @@ _FOLDERS_KEPT: Final = 100_000  # memory; to judge or make a folder again does n
 _UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
+Bytes = bytes | bytearray | memoryview
+
+
 class There(Enum):
     """What already lies where a file should go."""
 
@@ -80,7 +83,7 @@ class Target:
         finally:
             os.close(fd)
 
-    def put(self, local: str, chunks: Sequence[bytes], *, keep: bool, fsync: bool) -> None:
+    def put(self, local: str, chunks: Sequence[Bytes], *, keep: bool, fsync: bool) -> None:
         """Write one small file whole.
 
         Args:
@@ -205,7 +208,7 @@ class Target:
             self._made.add(folder)
 
 
-def write_at(fd: int, chunks: Sequence[bytes], offset: int) -> None:
+def write_at(fd: int, chunks: Sequence[Bytes], offset: int) -> None:
     """Write all chunks, one after the other, from an offset on."""
     view = memoryview(chunks[0] if len(chunks) == 1 else b"".join(chunks))
     while view:
