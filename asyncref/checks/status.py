@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
 import anyio
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from asyncref.engine.fetch.sources import merged
 from asyncref.engine.flow import ProgressHook
@@ -22,6 +23,7 @@ from asyncref.model import Limits, Record, Source
 
 SCHEMA: Final = "asyncref.status/1"
 _WORDS: Final = {"removed": "gone", "added": "new", "changed": "changed", "version_only": "newer_version"}
+_METADATA: Final = "metadata_only"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +33,14 @@ class StatusReport:
     Attributes:
         diff: The manifest against what lies there now.
         now: What lies there now, as a manifest of its own.
+        metadata_only: Objects with the same bytes whose metadata was edited: their ETag, which is their digest on GCS,
+            is another, their generation and checksum are not. They are no part of `diff`.
         notes: Sentences for the user, such as a source that pins nothing and was not looked at.
     """
 
     diff: Diff
     now: Manifest
+    metadata_only: Pairs
     notes: tuple[str, ...] = ()
 
     @property
@@ -70,18 +75,21 @@ class StatusReport:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many objects of each kind."""
-        return {
+        """How many objects of each kind; `metadata_only` where there are any."""
+        counts = {
             "unchanged": self.unchanged,
             "changed": len(self.changed),
             "newer_version": len(self.newer_version),
             "gone": len(self.gone),
             "new": len(self.new),
         }
+        return counts | ({_METADATA: len(self.metadata_only)} if len(self.metadata_only) else {})
 
     def __iter__(self) -> Iterator[tuple[str, Change]]:
-        """Every difference in path order: `changed`, `newer_version`, `gone` or `new`, and its entries."""
-        return ((_WORDS[change.kind], change) for change in self.diff)
+        """Every difference in path order: `changed`, `newer_version`, `metadata_only`, `gone` or `new`, and its entries."""
+        found = [(_WORDS[change.kind], change) for change in self.diff]
+        found += [(_METADATA, Change("changed", new.path, old, new)) for old, new in self.metadata_only]
+        return iter(sorted(found, key=lambda one: one[1].path))
 
     def __str__(self) -> str:
         """One line."""
@@ -90,15 +98,22 @@ class StatusReport:
     def to_json(self) -> dict[str, Any]:
         """As JSON values, with their schema: counts, and every difference in path order."""
         said = self.diff.to_json()
+        changes = [change | {"kind": _WORDS[change["kind"]]} for change in said["changes"]]
+        edited = [change | {"kind": _METADATA} for change in self._edited().to_json()["changes"]]
         return {
             "schema": SCHEMA,
             "same": self.same,
             "counts": self.counts,
             "pinned": said["old"],
             "now": said["new"],
-            "changes": [change | {"kind": _WORDS[change["kind"]]} for change in said["changes"]],
+            "changes": sorted([*changes, *edited], key=lambda change: str(change["path"])),
             "notes": list(self.notes),
         }
+
+    def _edited(self) -> Diff:
+        """The edits of metadata as differences of their own."""
+        none = self.diff.added.slice(0, 0)
+        return replace(self.diff, added=none, removed=none, changed=self.metadata_only, version_only=Pairs(none, none))
 
 
 async def status(
@@ -130,7 +145,8 @@ async def status(
         found.append(await _scan_again(source, storage_options, limits or Limits(), progress))
         notes += _notes_of(source, found[-1])
     diff, now = await anyio.to_thread.run_sync(partial(_compared, manifest, found, filter))
-    return StatusReport(diff=diff, now=now, notes=tuple(dict.fromkeys(notes)))
+    diff, edited = _same_bytes(diff)
+    return StatusReport(diff=diff, now=now, metadata_only=edited, notes=tuple(dict.fromkeys(notes)))
 
 
 async def _scan_again(
@@ -171,6 +187,30 @@ def _compared(pinned: Manifest, found: Sequence[Manifest | None], wanted: Filter
     if wanted:
         pinned, now = (one.select(include=wanted.include, exclude=wanted.exclude) for one in (pinned, now))
     return pinned.diff(now), now
+
+
+def _same_bytes(diff: Diff) -> tuple[Diff, Pairs]:
+    """Take what a checksum proves to be the same bytes out of `changed`, though its digest differs.
+
+    Uploaded again is a newer version; the same version with other metadata is given back apart.
+    """
+    old, new = diff.changed.old, diff.changed.new
+
+    def agree(column: str) -> pa.ChunkedArray:
+        return pc.fill_null(pc.equal(old[column], new[column]), False)
+
+    def pairs(mask: pa.ChunkedArray) -> Pairs:
+        return Pairs(old.filter(mask), new.filter(mask))
+
+    same = pc.and_(pc.and_(agree("checksum"), agree("size")), agree("ref"))
+    again = pairs(pc.and_not(same, agree("version")))
+    newer = Pairs(*(pa.concat_tables(two) for two in zip(_both(diff.version_only), _both(again), strict=True)))
+    rest = replace(diff, changed=pairs(pc.invert(same)), version_only=newer)
+    return rest, pairs(pc.and_(same, agree("version")))
+
+
+def _both(pairs: Pairs) -> tuple[pa.Table, pa.Table]:
+    return pairs.old, pairs.new
 
 
 def _joined(pinned: Manifest, found: Sequence[Manifest | None]) -> Manifest:

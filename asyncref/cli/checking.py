@@ -19,7 +19,7 @@ from asyncref.display import human_bytes
 
 app = typer.Typer(rich_markup_mode=None)
 
-_SIGNS: Final = {"new": "+", "gone": "-", "changed": "~", "newer_version": "="}
+_SIGNS: Final = {"new": "+", "gone": "-", "changed": "~", "newer_version": "=", "metadata_only": "m"}
 
 
 @app.command("status")
@@ -35,7 +35,8 @@ def status(
 ) -> None:
     """Compare a version with what lies in the storage now.
 
-    `+` came since, `-` is gone, `~` has other bytes now, `=` has the same bytes under a newer version id.
+    `+` came since, `-` is gone, `~` has other bytes now, `=` has the same bytes under a newer version id,
+    `m` the same bytes with other metadata.
     """
     wanted = reach(storage, bounds, place)
     report = run(output, lambda hook: verbs.status(qualified(source, place), progress=hook, **wanted))
