@@ -13,7 +13,8 @@ from tests.manifest import RECORD, SOURCES, entries, entry, page, runs_of, s3_en
 
 
 def content(row):
-    return (row.ref, row.size, row.digest)
+    mere_url = (pin(row), row.pin.size) if row.digest == row.ref else None
+    return (row.ref, row.size, row.digest, mere_url)
 
 
 def pin(row):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from asyncref.errors import (
     ProtocolError,
     StorageError,
 )
-from asyncref.net.http import HttpPool
+from asyncref.net.http import HttpPool, Response
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 10
@@ -67,7 +68,7 @@ class Web:
         return f"{self._origin}/{key}"
 
     @asynccontextmanager
-    async def request(self, call: Call) -> AsyncIterator[tuple[aiohttp.ClientResponse, str]]:
+    async def request(self, call: Call) -> AsyncIterator[tuple[Response, str]]:
         """Send one request and follow its redirects; gives a good answer, its body still to come, and its URL.
 
         Credentials and the caller's own headers go to the server that was named, and to no other that it
@@ -92,7 +93,7 @@ class Web:
                 raise _final(error) from error.__cause__
         raise ProtocolError(f"more than {_MOST_REDIRECTS} redirects", uri=uri)
 
-    def chunks(self, response: aiohttp.ClientResponse, url: str, uri: str) -> AsyncIterator[bytes]:
+    def chunks(self, response: Response, url: str, uri: str) -> AsyncIterator[bytes]:
         """The bytes of an answer as they come."""
         return self._pool.chunks(response, url=url, uri=uri)
 
@@ -155,7 +156,7 @@ def _is_same_server(origin: str, url: str) -> bool:
 
 def _final(error: ConnectionFailedError) -> ConnectionFailedError | StorageError:
     """A certificate that is not trusted now is not trusted at the eighth try."""
-    if isinstance(error.__cause__, aiohttp.ClientConnectorCertificateError):
+    if isinstance(error.__cause__, ssl.SSLCertVerificationError | aiohttp.ClientConnectorCertificateError):
         hint = "storage_options: verify names the file of the authority to trust"
         return StorageError(error.message, uri=error.uri, hint=hint)
     return error
