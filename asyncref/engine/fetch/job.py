@@ -25,6 +25,14 @@ class Sink(Protocol):
         """Take bytes that start at an offset within the object."""
         ...
 
+    def has(self, part: Part) -> bool:
+        """Whether an earlier run brought this part."""
+        ...
+
+    def note(self, part: Part) -> None:
+        """A part is complete."""
+        ...
+
     async def restart(self) -> None:
         """Forget everything: the object comes again from its first byte."""
         ...

@@ -19,7 +19,6 @@ from asyncref.engine.fetch.building import Building
 from asyncref.engine.fetch.content import Match
 from asyncref.engine.fetch.job import Job, Sink
 from asyncref.engine.fetch.naming import Names, batches_of, survey
-from asyncref.engine.fetch.plan import PART_BYTES
 from asyncref.engine.fetch.reader import Reader
 from asyncref.engine.fetch.report import FetchReport
 from asyncref.engine.fetch.sinks import INLINE_BYTES, FileSink, MemorySink, Threads
@@ -27,7 +26,7 @@ from asyncref.engine.fetch.sources import Place, Places
 from asyncref.engine.fetch.target import Target, There, another_file_error, unwritable
 from asyncref.engine.fetch.transfer import Checksum, Transfer
 from asyncref.engine.flow import Meter, ProgressHook
-from asyncref.errors import ChangedError, ContainerNotFoundError, Failure, FetchError, NotFoundError
+from asyncref.errors import ChangedError, ContainerNotFoundError, Failure, FetchError, NotFoundError, RetryableError
 from asyncref.globs import Filter
 from asyncref.manifest import Manifest
 from asyncref.manifest.rows import entries_of
@@ -119,6 +118,7 @@ class _Run:
     missing: list[str] = field(default_factory=list)
     objects: int = 0
     unpinned: int = 0
+    full: bool = False
     small_bytes: int = INLINE_BYTES
     _open: dict[int, FileSink] = field(default_factory=dict)
     _transfer: Transfer | None = None
@@ -145,7 +145,7 @@ class _Run:
         except OSError as error:
             raise unwritable(error, self.target.root) or error from error
         finally:
-            self._discard_all()
+            self._leave_all()
         if self.failures:
             raise self._failed()
         return self._report(root)
@@ -173,21 +173,26 @@ class _Run:
             notes=tuple(self.meter.notes),
         )
 
-    def _discard_all(self) -> None:
-        """Remove the temporaries of whatever did not end."""
+    def _leave_all(self) -> None:
+        """Remove the temporaries of whatever did not end, but for those that the next run goes on with."""
         for sink in self._open.values():
-            self.target.discard(sink.temporary)
+            self.target.discard(sink.temporary) if self.full else self.target.leave(sink.temporary)
         self._open.clear()
 
     async def open(self, job: Job) -> Sink | None:
         """A sink for what is not there yet."""
         if job.unsure and await self._is_there(job):
             job.unsure = False
+            if len(job.parts) > 1:
+                await self.threads.run(partial(self.target.tidy, job.local))
             return None
         if len(job.parts) == 1 and job.pin.size is not None and job.pin.size <= self.small_bytes:
             return MemorySink(job.pin.size, self.threads)
-        reserve_bytes = job.pin.size if job.pin.size and job.pin.size > PART_BYTES else 0
-        temporary = await self.threads.run(partial(self.target.open, job.local, reserve_bytes))
+        large = job.pin.size if len(job.parts) > 1 and job.pin.size else 0
+        about = (job.entry.ref, job.pin, job.parts) if large and job.is_pinned else None
+        temporary = await self.threads.run(partial(self.target.open, job.local, large, about))
+        if temporary.journal is not None and temporary.journal.done:
+            self.meter.note("large objects that an interrupted fetch had begun were continued")
         sink = self._open[id(job)] = FileSink(temporary, self.threads)
         return sink
 
@@ -214,9 +219,12 @@ class _Run:
     async def fail(self, job: Job, error: Exception) -> None:
         """Note a failure, unless the entry may be missing; end the run where nothing can be written any more."""
         if (sink := self._open.pop(id(job), None)) is not None:
-            self.target.discard(sink.temporary)
+            self.target.leave(sink.temporary) if isinstance(error, RetryableError) else self.target.discard(
+                sink.temporary
+            )
         job.sink = None
         if isinstance(error, OSError) and (full := unwritable(error, self.target.root)):
+            self.full = True
             raise full from error
         self._note(job.entry, error)
 

@@ -12,6 +12,7 @@ import anyio
 from anyio import to_thread
 
 from asyncref.engine.fetch.content import Match, match, md5_of
+from asyncref.engine.fetch.plan import Part
 from asyncref.engine.fetch.target import Bytes, Temporary, write_at
 from asyncref.model import Pin
 
@@ -57,6 +58,14 @@ class ChunkSink:
         del offset
         self.chunks.extend(map(bytes, chunks))
 
+    def has(self, part: Part) -> bool:
+        """Never: nothing outlives the process."""
+        del part
+        return False
+
+    def note(self, part: Part) -> None:
+        """Nothing, for the same reason."""
+
     async def restart(self) -> None:
         """Drop them."""
         self.chunks.clear()
@@ -99,6 +108,14 @@ class MemorySink:
             self.data[offset : offset + len(chunk)] = chunk
             offset += len(chunk)
 
+    def has(self, part: Part) -> bool:
+        """Never: nothing outlives the process."""
+        del part
+        return False
+
+    def note(self, part: Part) -> None:
+        """Nothing, for the same reason."""
+
     async def restart(self) -> None:
         """Nothing: what comes overwrites what came."""
 
@@ -134,8 +151,20 @@ class FileSink:
         call = partial(write_at, self.temporary.fd, chunks, offset)
         await self._threads.run(call, length=sum(map(len, chunks)))
 
+    def has(self, part: Part) -> bool:
+        """Whether its journal says so."""
+        journal = self.temporary.journal
+        return journal is not None and journal.has(part)
+
+    def note(self, part: Part) -> None:
+        """Write it to the journal, if there is one: two system calls, no wait for the disk."""
+        if self.temporary.journal is not None:
+            self.temporary.journal.note(part)
+
     async def restart(self) -> None:
         """Nothing is kept: the object may be shorter than what came before."""
+        if self.temporary.journal is not None:
+            self.temporary.journal.forget()
         await self._threads.run(partial(os.ftruncate, self.temporary.fd, 0), length=0)
 
     async def confirms(self, pin: Pin) -> bool:

@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Final
 
 from asyncref.engine.fetch.content import Match, match
+from asyncref.engine.fetch.journal import Journal, journal_beside
 from asyncref.engine.fetch.paths import RESERVED
+from asyncref.engine.fetch.plan import Parts
 from asyncref.errors import FetchError
 from asyncref.model import Pin
 
@@ -45,11 +47,12 @@ class There(Enum):
 
 @dataclass(slots=True)
 class Temporary:
-    """An open, locked temporary and the file that it becomes."""
+    """An open, locked temporary, the file that it becomes, and which parts of it are there."""
 
     fd: int
     path: str
     final: str
+    journal: Journal | None = None
 
 
 class Target:
@@ -104,17 +107,16 @@ class Target:
             self.discard(temporary)
             raise
 
-    def open(self, local: str, size_bytes: int) -> Temporary:
-        """Open and lock the temporary of a file, empty but for its reserved size.
+    def open(self, local: str, size_bytes: int, about: tuple[str, Pin, Parts] | None = None) -> Temporary:
+        """Open and lock the temporary of a file: empty but for its reserved size, or with what an earlier run left.
 
         Args:
             local: The file.
             size_bytes: Space to reserve; 0 for none.
+            about: Reference, pin and parts of the object, to go on with an earlier run's; None: begin afresh.
         """
         final = self._full(local)
-        folder = final.rpartition("/")[0]
-        mark = hashlib.blake2b(os.fsencode(local), digest_size=8).hexdigest()
-        path = f"{folder}/{RESERVED}{mark}.part"
+        path = self._temporary_of(local)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         while True:
             fd = os.open(path, flags, 0o666)
@@ -122,11 +124,14 @@ class Target:
                 lock(fd, final)
                 held = os.fstat(fd)
                 if _is_same(path, held):
+                    journal = Journal(journal_beside(path), *about) if about else None
+                    if journal is not None and held.st_size == size_bytes and journal.load():
+                        return Temporary(fd, path, final, journal)
                     if held.st_size:
                         os.ftruncate(fd, 0)
                     if size_bytes:
                         _reserve(fd, size_bytes)
-                    return Temporary(fd, path, final)
+                    return Temporary(fd, path, final, journal)
             except BaseException:
                 os.close(fd)
                 raise
@@ -148,6 +153,8 @@ class Target:
         if fsync:
             os.fsync(temporary.fd)
         os.replace(temporary.path, temporary.final)  # noqa: PTH105  a Path costs some microseconds an object
+        if temporary.journal is not None:
+            temporary.journal.forget()
         os.close(temporary.fd)
         temporary.fd = -1
 
@@ -157,9 +164,24 @@ class Target:
             return
         try:
             os.unlink(temporary.path)  # noqa: PTH108  as above
+            if temporary.journal is not None:
+                temporary.journal.forget()
         finally:
             os.close(temporary.fd)
             temporary.fd = -1
+
+    def leave(self, temporary: Temporary) -> None:
+        """Close a temporary: one with parts that a later run can use stays, any other is removed. Idempotent."""
+        if temporary.journal is None or not temporary.journal.done:
+            self.discard(temporary)
+        elif temporary.fd >= 0:
+            temporary.journal.close()
+            os.close(temporary.fd)
+            temporary.fd = -1
+
+    def tidy(self, local: str) -> None:
+        """Remove the journal of a finished file, which a run that was killed between its last two steps left."""
+        Path(journal_beside(self._temporary_of(local))).unlink(missing_ok=True)
 
     def _equals(self, temporary: Temporary) -> bool:
         """Whether the file that already lies there has the very bytes of the temporary."""
@@ -199,6 +221,10 @@ class Target:
 
     def _full(self, local: str) -> str:
         return f"{self.root}/{local}"
+
+    def _temporary_of(self, local: str) -> str:
+        mark = hashlib.blake2b(os.fsencode(local), digest_size=8).hexdigest()
+        return f"{self._full(local).rpartition('/')[0]}/{RESERVED}{mark}.part"
 
     def _make_folder(self, folder: str) -> None:
         if folder not in self._made:

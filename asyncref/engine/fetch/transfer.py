@@ -128,8 +128,12 @@ class Transfer:
             async with job.lock:
                 if not job.opened:
                     await self._open(job)
-        if job.sink is not None and not job.unranged and not await self.reader.read(job, part, job.sink):
+        if job.sink is None or job.unranged or job.sink.has(part):
+            return
+        if not await self.reader.read(job, part, job.sink):
             job.unranged = True
+        elif not job.unranged:
+            job.sink.note(part)
 
     async def _open(self, job: Job) -> None:
         if not job.is_pinned and (not job.key or job.key.endswith("/")):

@@ -1,0 +1,164 @@
+"""What a killed fetch had brought is not asked for again, part by part, and nothing wrong gets a final name.
+
+`ASYNCREF_KILLS=20` kills it at twenty moments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncref.engine.fetch import fetch
+from asyncref.engine.fetch.journal import Journal
+from asyncref.engine.fetch.plan import parts_of
+from asyncref.engine.scan import Target, scan
+from asyncref.model import Limits, Pin
+from asyncref.testing import MemoryStore, mounted
+from tests.fetch import noise, pinned, tree
+from tests.servers import S3Server, wait_until
+from tests.servers.proxy import Proxy
+
+KILLS = int(os.environ.get("ASYNCREF_KILLS", "2"))
+SIZE = 36 * 2**20
+PARTS = parts_of(SIZE)
+PIN = Pin(size=SIZE, etag='"a"')
+HEAD_BYTES, RECORD_BYTES = 32, 8
+
+
+def journal(folder: Path, ref: str = "s3://b/k", pin: Pin = PIN) -> Journal:
+    return Journal(str(folder / "j"), ref, pin, PARTS)
+
+
+def test_what_was_noted_is_there_in_the_next_run(tmp_path: Path) -> None:
+    first = journal(tmp_path)
+    assert not first.load()
+    first.note(PARTS[2])
+    first.note(PARTS[0])
+    first.close()
+    second = journal(tmp_path)
+    assert second.load()
+    assert second.done == {0, 2}
+    assert second.has(PARTS[2])
+    assert not second.has(PARTS[1])
+
+
+@pytest.mark.parametrize("other", [("s3://b/other", PIN), ("s3://b/k", Pin(size=SIZE, etag='"b"'))])
+def test_a_journal_about_something_else_counts_for_nothing(other: tuple[str, Pin], tmp_path: Path) -> None:
+    journal(tmp_path).note(PARTS[0])
+    second = journal(tmp_path, *other)
+    assert not second.load()
+    second.note(PARTS[1])
+    second.close()
+    third = journal(tmp_path, *other)
+    assert third.load()
+    assert third.done == {1}
+
+
+@given(cut=st.integers(0, HEAD_BYTES + 3 * RECORD_BYTES))
+def test_a_torn_journal_names_fewer_parts_never_others(cut: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("j")
+    whole = journal(folder)
+    for number in (2, 1, 0):
+        whole.note(PARTS[number])
+    whole.close()
+    os.truncate(folder / "j", cut)
+    torn = journal(folder)
+    torn.load()
+    assert torn.done == set([2, 1, 0][: max(0, cut - HEAD_BYTES) // RECORD_BYTES])
+    torn.note(PARTS[1])
+    torn.close()
+    again = journal(folder)
+    assert again.load()
+    assert again.done == torn.done
+
+
+@given(garbage=st.binary(max_size=100))
+def test_garbage_behind_the_head_names_no_part(garbage: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("j")
+    whole = journal(folder)
+    whole.note(PARTS[1])
+    whole.close()
+    with (folder / "j").open("ab") as file:
+        file.write(garbage)
+    found = journal(folder)
+    assert found.load()
+    assert found.done == {1}
+
+
+async def test_a_cancelled_fetch_goes_on_with_the_parts_that_had_come(tmp_path: Path) -> None:
+    store = MemoryStore(latency_s=0.2)
+    data = noise(SIZE)
+    store.overwrite("large", data)
+    manifest = pinned(store)
+    with mounted(store):
+        task = asyncio.create_task(fetch(manifest, tmp_path, limits=Limits(concurrency=1)))
+        await asyncio.to_thread(wait_until, lambda: noted(tmp_path) >= 2, what="two parts")
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert sorted(name.rpartition(".")[2] for name in tree(tmp_path)) == ["journal", "part"]
+        store.requests.clear()
+        report = await fetch(manifest, tmp_path)
+    assert tree(tmp_path) == {"large": data}
+    assert store.requests["get"] <= len(PARTS) - 2
+    assert any("continued" in note for note in report.notes)
+
+
+KILLED = """
+import asyncio, json, sys
+from pathlib import Path
+from asyncref.engine.fetch import fetch
+from asyncref.manifest import Manifest
+from asyncref.model import Limits
+manifest, root, options = sys.argv[1:]
+limits = Limits(concurrency=2, bytes_per_second=50e6)
+asyncio.run(fetch(Manifest.load(manifest), Path(root), storage_options=json.loads(options), limits=limits))
+"""
+
+
+def noted(root: Path) -> int:
+    """Parts in the journal."""
+    sizes = [path.stat().st_size for path in root.glob(".asyncref-*.journal")]
+    return (sizes[0] - HEAD_BYTES) // RECORD_BYTES if sizes else 0
+
+
+async def test_kill_at_any_moment_costs_no_more_than_the_parts_in_flight(
+    moto: S3Server, bucket: str, tmp_path: Path, proxy_to: Callable[[str], Proxy]
+) -> None:
+    client = moto.client()
+    client.create_bucket(Bucket=bucket)
+    contents = {"large": noise(SIZE), "small": noise(1000)}
+    for key, data in contents.items():
+        client.put_object(Bucket=bucket, Key=key, Body=data)
+    manifest = await scan([Target(uri=f"s3://{bucket}/")], storage_options=moto.storage_options)
+    manifest.save(tmp_path / "m.parquet")
+    proxy = proxy_to(moto.endpoint)
+    options = {"key": moto.key, "secret": moto.secret, "endpoint_url": proxy.endpoint}
+    draw = random.Random(5)
+    for trial in range(KILLS):
+        root = tmp_path / f"out{trial}"
+        command = [sys.executable, "-c", KILLED, str(tmp_path / "m.parquet"), str(root), json.dumps(options)]
+        process = subprocess.Popen(command)  # noqa: ASYNC220  its start takes a millisecond
+        try:
+            least = draw.randint(1, 2)
+            await asyncio.to_thread(wait_until, lambda root=root, least=least: noted(root) >= least, what="the parts")
+            await asyncio.sleep(draw.uniform(0, 0.3))
+        finally:
+            process.kill()
+            process.wait()
+        before = noted(root)
+        assert "large" not in tree(root)
+        proxy.forget()
+        await fetch(manifest, root, storage_options=options)
+        assert tree(root) == contents
+        assert proxy.counts["get"] <= len(PARTS) - before + 1
