@@ -9,12 +9,10 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote, urlencode
 
-import aiohttp
-
 from asyncref.backends.gcs.answers import Asked, failure
 from asyncref.backends.gcs.settings import GcsSettings
 from asyncref.backends.gcs.tokens import Tokens
-from asyncref.net.http import HttpPool, Reply
+from asyncref.net.http import HttpPool, Reply, Response
 
 _ERROR_BYTES: Final = 2**16
 
@@ -72,7 +70,7 @@ class Access:
             return Reply(response.status, response.headers, body)
 
     @asynccontextmanager
-    async def request(self, call: Call) -> AsyncIterator[tuple[aiohttp.ClientResponse, str]]:
+    async def request(self, call: Call) -> AsyncIterator[tuple[Response, str]]:
         """Send one request; gives a good answer, its body still to come, and the URL.
 
         A token that the server does not accept any more is renewed once, and the request sent once more.
@@ -99,7 +97,7 @@ class Access:
             if not (refused and self._tokens is not None and token is not None and self._tokens.drop(token)):
                 raise failure(response.status, response.headers, body, call.asked, anon=self._tokens is None)
 
-    def chunks(self, response: aiohttp.ClientResponse, url: str, asked: Asked) -> AsyncIterator[bytes]:
+    def chunks(self, response: Response, url: str, asked: Asked) -> AsyncIterator[bytes]:
         """The bytes of an answer as they come."""
         return self._pool.chunks(response, url=url, uri=asked.uri)
 

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-import aiohttp
 import orjson
 
 from asyncref.backends.base import Body
@@ -18,6 +17,7 @@ from asyncref.backends.gcs.answers import Asked, request_id
 from asyncref.backends.gcs.page import ITEM, OddPageError, pins_of
 from asyncref.errors import BrokenBodyError, NotFoundError, ProtocolError
 from asyncref.model import Answer, Pin, ReadRequest
+from asyncref.net.http import Response
 
 _RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _PARTIAL: Final = 206
@@ -91,7 +91,7 @@ def _generation(version: str | None, asked: Asked) -> dict[str, str]:
     return {"generation": version}
 
 
-def _answer(response: aiohttp.ClientResponse, request: ReadRequest, asked: Asked) -> Answer:
+def _answer(response: Response, request: ReadRequest, asked: Asked) -> Answer:
     headers, said = response.headers, request_id(response.headers)
     stored = headers.get("x-goog-stored-content-encoding", "identity")
     if stored == "gzip" and headers.get("Content-Encoding") != "gzip":

@@ -119,6 +119,8 @@ def _batch_of(items: list[Mapping[str, str]]) -> pa.RecordBatch:
     if not items:
         return _EMPTY
     names, sizes, generations, etags, times = zip(*map(_PINS, items), strict=True)
+    if None in names or None in sizes or None in generations or None in etags:
+        raise OddPageError("an object with a null where its pin belongs")
     md5s, checksums = _checksums(items)
     etag16, etag = _etags(etags)
     return pa.RecordBatch.from_arrays(

@@ -1,0 +1,187 @@
+"""What Google documents and fake-gcs-server does not do, replayed over real HTTP: tokens, refusals, ETags of metadata.
+
+Sources: "Using OAuth 2.0 for Server to Server Applications", "About VM metadata", "Workload identity federation", "HTTP status and
+error codes for JSON", "Transcoding of gzip-compressed files", "Object metadata" in Google Cloud's documentation.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs
+
+import google_crc32c
+from aiohttp import web
+
+
+@dataclass(slots=True)
+class Stored:
+    """One generation of an object."""
+
+    data: bytes
+    generation: int
+    metageneration: int = 1
+    encoding: str = ""
+
+    @property
+    def etag(self) -> str:
+        """As the service makes it: a message of generation and metageneration, not of the content."""
+        return base64.b64encode(b"\x08%d\x10%d" % (self.generation, self.metageneration)).decode()
+
+    @property
+    def md5(self) -> str:
+        return base64.b64encode(hashlib.md5(self.data).digest()).decode()
+
+    @property
+    def crc32c(self) -> str:
+        return base64.b64encode(google_crc32c.Checksum(self.data).digest()).decode()
+
+    def item(self, name: str) -> dict[str, str]:
+        return {
+            "name": name,
+            "generation": str(self.generation),
+            "size": str(len(self.data)),
+            "md5Hash": self.md5,
+            "crc32c": self.crc32c,
+            "etag": self.etag,
+            "timeCreated": "2024-05-06T07:08:09.123Z",
+        }
+
+
+@dataclass(slots=True)
+class Asked:
+    """One request as it came."""
+
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    form: dict[str, str]
+
+
+@dataclass(slots=True)
+class Google:
+    """One bucket called `bucket`, and whoever gives tokens for it.
+
+    Attributes:
+        url: Base URL of everything.
+        objects: What lies in the bucket.
+        public: Nobody has to say who asks.
+        pays: Whoever asks has to name a project.
+        lasts_s: How long a token is said to last.
+        broken: Whoever gives tokens answers 500.
+        refused: An error that every request to the bucket gets.
+        valid: Access tokens that the bucket accepts.
+        asked: Every request so far.
+    """
+
+    url: str = ""
+    objects: dict[str, Stored] = field(default_factory=dict)
+    public: bool = True
+    pays: bool = False
+    lasts_s: int = 3600
+    broken: bool = False
+    refused: tuple[int, str, str] | None = None
+    valid: set[str] = field(default_factory=set)
+    asked: list[Asked] = field(default_factory=list)
+
+    def granted(self) -> web.Response:
+        token = f"ya29.secret-{len(self.asked)}"
+        self.valid = {token}
+        return web.json_response({"access_token": token, "expires_in": self.lasts_s, "token_type": "Bearer"})
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        text = (await request.read()).decode()
+        form = {name: values[0] for name, values in parse_qs(text).items()}
+        headers = {name.title(): value for name, value in request.headers.items()}
+        self.asked.append(Asked(request.path, dict(request.query), headers, form))
+        path = request.rel_url.raw_path
+        if path.startswith("/storage/v1/b/bucket"):
+            return self._bucket(request, path.removeprefix("/storage/v1/b/bucket"))
+        if path.startswith("/storage/"):
+            return error(404, "notFound", "The specified bucket does not exist.")
+        return self._token(request, path, form)
+
+    def _token(self, request: web.Request, path: str, form: dict[str, str]) -> web.Response:
+        if self.broken:
+            return web.Response(status=500)
+        if path.startswith("/computeMetadata/v1/instance/service-accounts/default/token"):
+            return self.granted() if request.headers.get("Metadata-Flavor") == "Google" else web.Response(status=403)
+        if path == "/token" and (form.get("refresh_token") == "good-refresh" or form.get("assertion")):
+            return self.granted()
+        if path == "/sts" and form.get("subject_token") == "subject":
+            return self.granted()
+        return web.json_response({"error": "invalid_grant", "error_description": "Bad Request"}, status=400)
+
+    def _bucket(self, request: web.Request, path: str) -> web.StreamResponse:
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if self.refused is not None:
+            return error(*self.refused)
+        if not self.public and not token:
+            text = "Anonymous caller does not have storage.objects.list access to the Google Cloud Storage bucket."
+            return error(401, "required", text)
+        if not self.public and token not in self.valid:
+            return error(401, "authError", "Invalid Credentials")
+        if self.pays and "userProject" not in request.query:
+            return error(400, "required", "Bucket is a requester pays bucket but no user project provided.")
+        if path == "/o":
+            items = [stored.item(name) for name, stored in sorted(self.objects.items())]
+            return web.json_response({"kind": "storage#objects", **({"items": items} if items else {})})
+        return self._object(request, request.match_info["tail"].split("/o/", 1)[1])
+
+    def _object(self, request: web.Request, key: str) -> web.StreamResponse:
+        stored = self.objects.get(key)
+        if stored is None or request.query.get("generation", str(stored.generation)) != str(stored.generation):
+            missing = f"No such object: bucket/{key}"
+            return web.Response(status=404, text=missing) if "alt" in request.query else error(404, "notFound", missing)
+        if "alt" not in request.query:
+            return web.json_response(stored.item(key))
+        if request.headers.get("If-Match", stored.etag) != stored.etag:
+            return error(412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold.")
+        headers = {
+            "ETag": stored.etag,
+            "x-goog-generation": str(stored.generation),
+            "x-goog-metageneration": str(stored.metageneration),
+            "x-goog-stored-content-encoding": stored.encoding or "identity",
+            "x-goog-stored-content-length": str(len(stored.data)),
+            "x-goog-hash": f"crc32c={stored.crc32c},md5={stored.md5}",
+            "x-guploader-uploadid": "the-request",
+        }
+        if stored.encoding == "gzip" and "gzip" not in request.headers.get("Accept-Encoding", ""):
+            return web.Response(body=gzip.decompress(stored.data), headers=headers)
+        if stored.encoding:
+            headers["Content-Encoding"] = stored.encoding
+        if bounds := request.headers.get("Range"):
+            first, _, last = bounds.removeprefix("bytes=").partition("-")
+            start, stop = int(first), min(int(last or 2**62) + 1, len(stored.data))
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(stored.data)}"
+            return web.Response(status=206, body=stored.data[start:stop], headers=headers)
+        return web.Response(body=stored.data, headers=headers)
+
+
+def error(status: int, reason: str, message: str) -> web.Response:
+    """An error document of the JSON API."""
+    listed = [{"message": message, "domain": "global", "reason": reason}]
+    body: dict[str, Any] = {"error": {"code": status, "message": message, "errors": listed}}
+    return web.json_response(body, status=status, headers={"x-guploader-uploadid": "the-request"})
+
+
+@asynccontextmanager
+async def replayed() -> AsyncIterator[Google]:
+    """Serve it on a free port of 127.0.0.1."""
+    google = Google()
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", google.answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    google.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield google
+    finally:
+        await runner.cleanup()
