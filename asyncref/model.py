@@ -301,6 +301,19 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Ramp:
+    """The pace at which a provider asks its users to begin and to grow, for each bucket.
+
+    Attributes:
+        per_s: Requests a second to begin with.
+        doubling_s: Seconds in which that may double.
+    """
+
+    per_s: float
+    doubling_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """What a manifest says of its own making; outside its digest.
 

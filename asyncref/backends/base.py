@@ -15,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
-from asyncref.model import Answer, Limits, ListRequest, Page, Pin, ReadRequest, Source
+from asyncref.model import Answer, Limits, ListRequest, Page, Pin, Ramp, ReadRequest, Source
 from asyncref.uri import Reference
 
 
@@ -38,6 +38,7 @@ class Traits:
         concurrency: Requests in flight to start from and at most, unless `Limits` says otherwise.
         folder_markers: Keys of zero bytes that end in `/` stand for folders.
         prices_requests: Requests cost money: more than 100,000 `stat`s are announced first.
+        ramp: How fast the rate of requests may begin and grow; None: as fast as the server lets it.
     """
 
     hierarchical: bool = False
@@ -52,6 +53,7 @@ class Traits:
     concurrency: int = 64
     folder_markers: bool = True
     prices_requests: bool = True
+    ramp: Ramp | None = None
 
 
 Receive = Callable[[memoryview], Awaitable[int]]

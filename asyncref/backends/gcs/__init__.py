@@ -13,11 +13,14 @@ from asyncref.backends.gcs import listing, objects
 from asyncref.backends.gcs.access import Access
 from asyncref.backends.gcs.settings import DEFAULT_ENDPOINT, read_settings
 from asyncref.errors import AccessDeniedError
-from asyncref.model import Limits, ListRequest, Page, Pin, ReadRequest, Source
+from asyncref.model import Limits, ListRequest, Page, Pin, Ramp, ReadRequest, Source
 from asyncref.uri import Reference
 
+# "Request rate and access distribution guidelines" of Cloud Storage: a bucket begins at about 5,000 reads a second,
+# listings among them; above that the rate should double in 20 minutes at most.
+_RAMP: Final = Ramp(per_s=5000.0, doubling_s=1200.0)
 # Every listing gives generations, so nothing has to be learnt about versioning before one.
-TRAITS: Final = Traits(versioned=False)
+TRAITS: Final = Traits(versioned=False, ramp=_RAMP)
 
 
 class Gcs:

@@ -110,7 +110,7 @@ class Places:
         if mark not in self._open:
             backend = open_backend(Reference(source.scheme, source.container, source.prefix), options, self._limits)
             most = backend.traits.concurrency
-            get = Lane("get", limits=self._limits, meter=self._meter, most=most)
+            get = Lane("get", limits=self._limits, meter=self._meter, most=most, ramp=backend.traits.ramp)
             search = Lane("history", limits=self._limits, meter=self._meter, most=min(most, 8))
             self._open[mark] = Place(backend, get, search, backend.traits.versioned)
         return self._open[mark]

@@ -1,8 +1,8 @@
 """When the next request may be sent: one controller for each bucket and kind of request, without clock or loop.
 
-Three bounds hold at once: requests in flight (the window), requests a second as the user caps them, and
-requests a second as the server allows them (`rate.py`). The window is where a run starts; only one that the user
-made larger has to be grown into, and it grows while latency holds.
+Four bounds hold at once: requests in flight (the window), requests a second as the user caps them, as the server
+allows them (`rate.py`), and as its provider asks everyone to begin (`ramp.py`). The window is where a run starts;
+only one that the user made larger has to be grown into, and it grows while latency holds.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from asyncref.engine.flow.ramp import RampUp
 from asyncref.engine.flow.rate import AllowedRate
-from asyncref.model import Limits
+from asyncref.model import Limits, Ramp
 
 _CREDIT_S: Final = 0.05  # a loop that wakes late may make up for this much, no more: a burst is what servers refuse
 _HOLDS: Final = 2.0  # latency over the best round's that still lets the window grow
@@ -27,18 +28,20 @@ class Controller:
     Args:
         limits: The user's bounds.
         most: The backend's bound on requests in flight, and where to start from.
+        ramp: The provider's own ramp-up, if it names one.
     """
 
     __slots__ = (
         "_base_s", "_cap_s", "_free_s", "_full", "_lag_s", "_latencies", "_latency_s", "_latency_sum_s", "_most_lag_s",
-        "_window", "in_flight", "most", "rate",
+        "_ramp", "_window", "in_flight", "most", "rate",
     )  # fmt: skip
 
-    def __init__(self, limits: Limits, *, most: int) -> None:
+    def __init__(self, limits: Limits, *, most: int, ramp: Ramp | None = None) -> None:
         self.most = limits.concurrency or most
         self.in_flight = 0
         self.rate = AllowedRate()
         self._cap_s = 1.0 / limits.requests_per_second if limits.requests_per_second else 0.0
+        self._ramp = RampUp(ramp) if ramp is not None else None
         self._free_s = -math.inf  # when the next request may go, as far as rates are concerned
         self._window = min(self.most, most)
         self._full = False
@@ -61,6 +64,8 @@ class Controller:
         if self.in_flight >= self._window:
             self._full = True
             return math.inf
+        if self._ramp is not None and (wait_s := self._ramp.wait_s(now_s)):
+            return wait_s
         allowed_s = 1.0 / self.rate.per_s  # 0.0 while nothing was refused
         if allowed_s or self._cap_s or self._free_s > now_s:
             wait_s = self._free_s - now_s
@@ -69,6 +74,8 @@ class Controller:
                 return wait_s
             start_s = max(self._free_s, now_s - _CREDIT_S) if queued else now_s
             self._free_s = start_s + max(allowed_s, self._cap_s)
+        if self._ramp is not None:
+            self._ramp.take()
         self.in_flight += 1
         return 0.0
 

@@ -16,7 +16,7 @@ from asyncref.engine.flow.gate import Gate
 from asyncref.engine.flow.limits import Controller
 from asyncref.engine.flow.progress import Meter
 from asyncref.errors import RetryableError, StorageError, ThrottledError
-from asyncref.model import Limits
+from asyncref.model import Limits, Ramp
 
 T = TypeVar("T")
 
@@ -33,13 +33,14 @@ class Lane:
         limits: The user's bounds.
         meter: Where requests and retries are counted.
         most: The backend's own bound on requests in flight.
+        ramp: The provider's own ramp-up, if it names one.
     """
 
     __slots__ = ("_gate", "_limits", "_meter", "_patience_s", "controller", "kind")
 
-    def __init__(self, kind: str, *, limits: Limits, meter: Meter, most: int) -> None:
+    def __init__(self, kind: str, *, limits: Limits, meter: Meter, most: int, ramp: Ramp | None = None) -> None:
         self.kind = kind
-        self.controller = Controller(limits, most=most)
+        self.controller = Controller(limits, most=most, ramp=ramp)
         self._gate = Gate(self.controller)
         self._limits = limits
         self._meter = meter

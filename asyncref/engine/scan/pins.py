@@ -39,7 +39,8 @@ class Pinner:
     _asked: int = 0
 
     def __post_init__(self) -> None:
-        self.lane = Lane("stat", limits=self.limits, meter=self.meter, most=self.backend.traits.concurrency)
+        traits = self.backend.traits
+        self.lane = Lane("stat", limits=self.limits, meter=self.meter, most=traits.concurrency, ramp=traits.ramp)
 
     async def __call__(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """The rows with new pins, in order. Memory: the page's."""
