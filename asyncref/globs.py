@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 from typing import Final
 
 _TOKEN: Final = re.compile(r"\*\*/|\*\*|\*|\?|\[[!^]?\]?[^\]/]*\]|.", re.DOTALL)
@@ -21,6 +22,15 @@ def to_regex(glob: str) -> str:
     body = "".join(_translate(token) for token in _TOKEN.findall(glob.lstrip("/")))
     anywhere = "" if "/" in glob else r"(?:[\s\S]*/)?"
     return rf"^{anywhere}{body}$"
+
+
+def anchored(glob: str) -> tuple[str, str] | None:
+    """The text that everything which a glob matches starts with, and what of the glob follows; None: at any depth."""
+    if "/" not in glob:
+        return None
+    tokens = _TOKEN.findall(glob.lstrip("/"))
+    head = "".join(takewhile(lambda part: len(part) == 1 and part not in "*?", tokens))
+    return head, "".join(tokens)[len(head) :]
 
 
 def _translate(token: str) -> str:

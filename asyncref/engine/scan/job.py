@@ -20,6 +20,7 @@ from asyncref.engine.scan.ledger import Ledger, remaining
 from asyncref.engine.scan.moment import moment_of
 from asyncref.engine.scan.pins import Namer, Pinner
 from asyncref.engine.scan.pipeline import Budget, Emit, Lister
+from asyncref.engine.scan.pushdown import Plan
 from asyncref.engine.scan.rows import BadKeys, RowMaker
 from asyncref.engine.scan.seams import Seams
 from asyncref.engine.scan.spool import UNORDERED
@@ -114,17 +115,17 @@ class Job:
                     source_of(target, reference, backend, ""), path, reference.key, single, sink.emit
                 )
                 return
-            found = await Finder(backend, self.limits, self.meter, self.moment).find(
-                reference, checksum=target.checksum
-            )
+            finder = Finder(backend, self.limits, self.meter, self.moment, self.wanted)
+            found = await finder.find(reference, checksum=target.checksum)
             if isinstance(found, Single):
                 source = source_of(target, reference, backend, reference.key, at=self.moment)
                 await self._add_single(source, single_path(target, reference.key), reference.key, found, sink.emit)
                 return
             seen = self._met()
             source = source_of(target, reference, backend, found.prefix, wanted=self.wanted, at=self.moment)
-            await self._list(source, backend, found, sink)
-            if self._met() == seen:
+            plan = finder.plan_for(found)
+            lister = await self._list(source, backend, found, sink, plan)
+            if self._met() == seen and (plan.is_whole or not await lister.holds_anything()):
                 raise NothingFoundError("nothing there", uri=target.uri, hint="the listing is complete and empty")
 
     def _met(self) -> int:
@@ -139,7 +140,7 @@ class Job:
         self.meter.bytes += single.page.column(1)[0].as_py() or 0
         await emit(UNORDERED, rows)
 
-    async def _list(self, source: Source, backend: Backend, found: Listing, sink: Sink) -> None:
+    async def _list(self, source: Source, backend: Backend, found: Listing, sink: Sink, plan: Plan) -> Lister:
         traits, index = backend.traits, len(self.sources)
         self.sources.append(source)
         pinner: Pinner | Namer | None = None
@@ -161,6 +162,8 @@ class Job:
             budget=self.budget,
             uri=source.uri,
             first_page=found.first_page,
+            first_prefix=found.first_piece.prefix if found.first_piece is not None else None,
+            plan=plan,
             at=self.moment,
             hints=await self._hints(source, traits),
         )
@@ -184,6 +187,10 @@ class Job:
             self.meter.note(f"{source.uri}: {error.message}; listed once more serially, then sorted")
             lister.first_page = None
             await lister.run_serially()
+        else:
+            if left_out := plan.without(self.wanted):
+                self.meter.note(f"{source.uri}: {left_out}")
+        return lister
 
     async def _hints(self, source: Source, traits: Traits) -> Sequence[str]:
         if self.against is None or traits.hierarchical or not (traits.ordered and traits.ranged):

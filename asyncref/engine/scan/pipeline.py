@@ -26,10 +26,18 @@ from asyncref.engine.scan.keyspace import KeySpace, Span
 from asyncref.engine.scan.ledger import Coverage, Covered
 from asyncref.engine.scan.moment import Moment
 from asyncref.engine.scan.pins import Namer, Pinner
+from asyncref.engine.scan.pushdown import Piece, Plan
 from asyncref.engine.scan.rows import RowMaker, in_order, trim
 from asyncref.engine.scan.seams import Seams
 from asyncref.engine.scan.spool import UNORDERED
-from asyncref.errors import ContainerNotFoundError, OrderError, ProtocolError, TooManyObjectsError
+from asyncref.errors import (
+    AccessDeniedError,
+    ContainerNotFoundError,
+    OrderError,
+    ProtocolError,
+    TooManyObjectsError,
+    UnsupportedError,
+)
 from asyncref.model import BEHIND_LAST, PAGE_SCHEMA, KeyRange, Limits, ListRequest, Page, Pin
 
 EVERYTHING: Final = (KeyRange(),)
@@ -100,6 +108,10 @@ class Lister:
     lane: Lane = field(init=False)
     first_page: Page | None = None
     """The first page, where finding out what the prefix means has already brought it."""
+    plan: Plan = field(kw_only=True)
+    """The parts of the prefix to list."""
+    first_prefix: str | None = None
+    """What `first_page` was asked for by, if not by `prefix`."""
     hints: Sequence[str] = ()
     """Keys that are likely to part the listing evenly, ascending."""
     at: datetime | None = None
@@ -108,7 +120,8 @@ class Lister:
     """Objects modified later may or may not be seen; S3's times have one second."""
 
     def __post_init__(self) -> None:
-        self.lane = Lane("list", limits=self.limits, meter=self.meter, most=self.backend.traits.concurrency)
+        traits = self.backend.traits
+        self.lane = Lane("list", limits=self.limits, meter=self.meter, most=traits.concurrency, ramp=traits.ramp)
 
     async def run(self, ranges: Sequence[KeyRange] = EVERYTHING, seams: Seams | None = None) -> None:
         """List everything, or what is left of it.
@@ -143,6 +156,11 @@ class Lister:
                 return
             request = replace(request, cursor=page.cursor)
 
+    async def holds_anything(self) -> bool:
+        """Whether the server sends anything at all under the prefix; the listed parts may be empty where it does."""
+        page = await self._page(self._request(KeyRange()))
+        return bool(page.seen or page.folders)
+
     async def _list_folders(self) -> None:
         """List a storage that gives folders and no ranges."""
         first, self.first_page = self.first_page, None
@@ -165,14 +183,36 @@ class Lister:
         space = KeySpace(self.prefix, page_rows=traits.page_rows, repeats=self.versions, hints=self.hints)
         with one_error():
             async with anyio.create_task_group() as group:
-                for span in space.start_from(ranges):
+                for number, piece in enumerate(self.plan.pieces if self.versions else ()):
+                    if piece.is_probed:
+                        group.start_soon(self._prove_start, piece, seams, -number - 1)
+                for span in space.start_from(self.plan.within(ranges)):
                     group.start_soon(self._follow, span, space, seams, group)
         if gaps := seams.gaps():
             raise OrderError(f"the server leaves out {gaps[0]!r} when a listing starts right before it", uri=self.uri)
 
+    async def _prove_start(self, piece: Piece, seams: Seams, number: int) -> None:
+        """Ask the other kind of listing for the first key of a piece that starts where no range below sees it.
+
+        moto 5's ListObjectVersions leaves out the key after a marker that is no key.
+        """
+        seams.ended(number, piece.keys.after, piece.keys.after, None)
+        request = ListRequest(prefix=piece.prefix, keys=piece.keys, limit=1)
+        try:
+            page = await self.lane.call(lambda: self.backend.list_page(request))
+        except (AccessDeniedError, UnsupportedError) as error:
+            self.meter.note(
+                f"{self.uri}: that nothing right after {piece.keys.after!r} is missing is unproved ({error})"
+            )
+            return
+        rows = trim(page.batch, piece.keys)
+        if rows.num_rows and self._was_there(rows):
+            seams.ended(number, piece.keys.after, piece.keys.after, rows.column(0)[0].as_py())
+
     async def _follow(self, span: Span, space: KeySpace, seams: Seams, group: TaskGroup) -> None:
         """List one range to its end, which others may move nearer meanwhile; start those others."""
-        request = self._request(KeyRange(span.after, span.last))
+        piece = self.plan.piece_of(span.after)
+        request = self._request(KeyRange(piece.start(span.after), span.last), piece.prefix)
         moment = self._moment()
         coverage = Coverage(span.after, self.versions)
         going_on, beyond = True, None
@@ -198,10 +238,12 @@ class Lister:
         if span.last is None:
             return None
         rest = trim(batch, KeyRange(span.last, None))
-        if not rest.num_rows:
-            return None
-        modified = rest.column(PAGE_SCHEMA.get_field_index("modified"))[0].as_py()
-        return rest.column(0)[0].as_py() if modified is not None and modified < self.started else None
+        return rest.column(0)[0].as_py() if rest.num_rows and self._was_there(rest) else None
+
+    def _was_there(self, rows: pa.RecordBatch) -> bool:
+        """Whether the first row has been there since the scan began, or at the moment that is listed."""
+        modified = rows.column(PAGE_SCHEMA.get_field_index("modified"))[0].as_py()
+        return modified is not None and modified < self.started and (self.at is None or modified <= self.at)
 
     def _check_order(self, span: Span, page: Page) -> None:
         if not in_order(page.batch):
@@ -245,7 +287,7 @@ class Lister:
         request = ListRequest(prefix=folder, limit=self.backend.traits.page_rows)
         while True:
             page = await self._page(request)
-            pending.extend(reversed(page.folders))
+            pending.extend(folder for folder in reversed(page.folders) if self.plan.reaches(folder))
             self.rows.refuse(page.refused)
             self.meter.skipped.update(page.skipped)
             await self._deliver(UNORDERED, page.batch)
@@ -253,15 +295,17 @@ class Lister:
                 return
             request = replace(request, cursor=page.cursor)
 
-    def _request(self, keys: KeyRange) -> ListRequest:
-        rows = self.backend.traits.page_rows
-        return ListRequest(prefix=self.prefix, keys=keys, versions=self.versions, limit=rows, at=self.at)
+    def _request(self, keys: KeyRange, prefix: str | None = None) -> ListRequest:
+        rows, prefix = self.backend.traits.page_rows, self.prefix if prefix is None else prefix
+        return ListRequest(prefix=prefix, keys=keys, versions=self.versions, limit=rows, at=self.at)
 
     def _moment(self) -> Moment | None:
         return Moment(self.at, self.uri) if self.at is not None else None
 
     async def _page(self, request: ListRequest, moment: Moment | None = None) -> Page:
-        if self.first_page is not None and request.cursor is None and request.keys.after is None:
+        asked = self.prefix if self.first_prefix is None else self.first_prefix
+        is_first = request.cursor is None and request.keys.after is None and request.prefix == asked
+        if self.first_page is not None and is_first:
             page, self.first_page = self.first_page, None
             return page if moment is None else moment(page)
         page = await self.lane.call(lambda: self.backend.list_page(request))

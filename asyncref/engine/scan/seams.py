@@ -69,6 +69,8 @@ class Seams:
             owner = next(
                 (other for other in ranges[at + 1 :] if other.last is None or known.beyond <= other.last), None
             )
-            if owner is not None and (owner.first_row is None or owner.first_row > known.beyond):
+            if owner is None or known.beyond <= (owner.after or ""):
+                continue  # in what nobody has to list
+            if owner.first_row is None or owner.first_row > known.beyond:
                 missing.append(known.beyond)
         return missing

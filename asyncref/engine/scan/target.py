@@ -7,17 +7,18 @@ under `mnist/`; `s3://b/mnist/` is what lies under it; never `mnist2`.
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from asyncref.backends.base import Backend
+from asyncref.backends.base import Backend, NamesPaths
 from asyncref.engine.flow import Lane, Meter
 from asyncref.engine.scan.moment import Moment
 from asyncref.engine.scan.pins import page_of_pins
+from asyncref.engine.scan.pushdown import Piece, Plan, plan
 from asyncref.engine.scan.rows import in_order
 from asyncref.errors import (
     AccessDeniedError,
@@ -74,12 +75,14 @@ class Listing:
         versions: Ask for version ids.
         stat_for_versions: The storage may have versions that the listing may not tell: ask for every object.
         first_page: Its first page, if it had to be asked for anyway.
+        first_piece: The part of the prefix whose first page that is; None: all of it.
     """
 
     prefix: str
     versions: bool
     stat_for_versions: bool
     first_page: Page | None
+    first_piece: Piece | None = None
 
 
 def source_of(
@@ -148,12 +151,14 @@ class Finder:
         limits: Bounds.
         meter: Counts requests.
         at: The moment whose state is meant; None: now.
+        wanted: The filter: a listing starts where it may first take something.
     """
 
     backend: Backend
     limits: Limits
     meter: Meter
     at: datetime | None = None
+    wanted: Filter = field(default_factory=Filter)
 
     async def find(self, reference: Reference, *, checksum: bool = True) -> Single | Listing:
         """One object or a listing. A prefix that ends in `/` costs one page, which is handed on.
@@ -168,14 +173,35 @@ class Finder:
             return await self._stat(reference.key, reference.version)
         if self.backend.traits.hierarchical:
             return await self._find_file(reference.key, checksum=checksum)
-        versions, page, asked = await self._first_page(reference.key)
+        piece = self._first_piece(reference.key)
+        versions, page, asked = await self._first_page(reference.key if piece is None else piece.prefix)
         stat = self.backend.traits.versioned and asked and not versions
         if not reference.key or reference.key.endswith("/"):
-            return Listing(reference.key, versions, stat, page)
+            return Listing(reference.key, versions, stat, page, piece)
         if page.batch.num_rows and page.batch.column(0)[0].as_py() == reference.key:
             return Single(page.batch.slice(0, 1)) if not stat else await self._stat(reference.key, None)
         folder = f"{reference.key}/"
         return Listing(folder, versions, stat, self._inside(page, folder, versions=versions))
+
+    def plan(self, prefix: str) -> Plan:
+        """Which parts of a prefix have to be listed."""
+        traits = self.backend.traits
+        if isinstance(self.backend, NamesPaths) or not (traits.hierarchical or (traits.ordered and traits.ranged)):
+            return Plan.whole(prefix)
+        return plan(self.wanted, prefix)
+
+    def plan_for(self, found: Listing) -> Plan:
+        """Which parts of a listing are left to do: all of it, if that has come with the first page."""
+        page, piece = found.first_page, found.first_piece
+        is_done = page is not None and page.cursor is None and (piece is None or piece.prefix == found.prefix)
+        return Plan.whole(found.prefix) if is_done else self.plan(found.prefix)
+
+    def _first_piece(self, prefix: str) -> Piece | None:
+        """Where to start a listing whose prefix is certain; None: at its start."""
+        if prefix and not prefix.endswith("/"):
+            return None
+        piece = next(iter(self.plan(prefix).pieces), None)
+        return None if piece is None or piece.is_probed else piece
 
     async def _find_past(self, reference: Reference, at: datetime) -> Single | Listing:
         """The same at a past moment; a key with very many versions may cost several pages."""
@@ -195,10 +221,12 @@ class Finder:
                 "they were not is missing"
             )
         lane = Lane("list", limits=self.limits, meter=self.meter, most=self.backend.traits.concurrency)
-        request = ListRequest(prefix=key, limit=self.backend.traits.page_rows, versions=True, at=at)
+        piece = self._first_piece(key)
+        prefix = key if piece is None else piece.prefix
+        request = ListRequest(prefix=prefix, limit=self.backend.traits.page_rows, versions=True, at=at)
         page = await lane.call(partial(self.backend.list_page, request))
         if not key or key.endswith("/"):
-            return Listing(key, versions=True, stat_for_versions=False, first_page=page)
+            return Listing(key, versions=True, stat_for_versions=False, first_page=page, first_piece=piece)
         moment = Moment(at, uri)
         rows = moment(page).batch
         while not rows.num_rows and page.cursor is not None and page.last == key:
