@@ -8,7 +8,9 @@ from typing import Any, Final
 from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError
 
+from asyncref.backends.gcs.settings import read_settings
 from asyncref.errors import CredentialsError
+from asyncref.model import Limits
 
 _METHODS: Final = {
     "env": "the environment",
@@ -28,7 +30,7 @@ async def credentials_of(scheme: str, options: Mapping[str, Any], uri: str) -> s
     """The source of the credentials that a backend with these options uses.
 
     Args:
-        scheme: Only `s3` has credentials.
+        scheme: Only `s3` and `gs` have credentials.
         options: Its storage options.
         uri: For errors.
 
@@ -38,6 +40,8 @@ async def credentials_of(scheme: str, options: Mapping[str, Any], uri: str) -> s
     Raises:
         CredentialsError: None found, or the chain that was set up failed.
     """
+    if scheme == "gs":
+        return read_settings(options, Limits(), concurrency=1).identity.shown or None
     if scheme != "s3" or options.get("anon"):
         return None
     if options.get("key"):

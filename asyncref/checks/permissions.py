@@ -28,12 +28,19 @@ _S3: Final = {
     "read": Permission("s3:GetObject", on_objects=True),
     "read a version": Permission("s3:GetObjectVersion", on_objects=True),
 }
+_VIEWER: Final = "(in roles/storage.objectViewer)"
+_GS: Final = {
+    "list": Permission(f"storage.objects.list {_VIEWER}", on_objects=False),
+    "versioning": Permission("storage.buckets.get (in roles/storage.legacyBucketReader)", on_objects=False),
+    "stat": Permission(f"storage.objects.get {_VIEWER}", on_objects=True),
+    "read": Permission(f"storage.objects.get {_VIEWER}", on_objects=True),
+}
 _FILE: Final = {
     "list": Permission("read and search permission on the folder", on_objects=False),
     "stat": Permission("read permission on the file", on_objects=True),
     "read": Permission("read permission on the file", on_objects=True),
 }
-_TABLES: Final = {"s3": _S3, "file": _FILE}
+_TABLES: Final = {"s3": _S3, "gs": _GS, "file": _FILE}
 
 
 def needed(scheme: str, check: str) -> Permission | None:

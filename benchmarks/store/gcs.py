@@ -50,6 +50,9 @@ def render(spec: Spec, folder: Path) -> None:
             entries.append(_entries(keys, np.random.default_rng([spec.seed, start])))
             row_of_key.write(np.arange(rows + 1, rows + len(keys) + 1, dtype=np.int64).tobytes())
             rows += len(keys)
+    if spec.url_form:  # this protocol has one form; `Table` looks for two
+        for ending in ("bin", "off"):
+            (folder / f"list.url.{ending}").symlink_to(f"list.{ending}")
 
 
 GCS: Final = Service(scheme="gs", module="benchmarks.store.gcs", render=render)

@@ -7,6 +7,7 @@ import gzip
 import pytest
 
 from asyncref.backends import open_backend
+from asyncref.checks.doctor import doctor
 from asyncref.checks.status import status
 from asyncref.engine.fetch import fetch
 from asyncref.engine.scan import Target, scan
@@ -225,3 +226,19 @@ async def test_credentials_of_google_are_not_sent_to_another_endpoint_unless_nam
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "any.json"))
     await scanned(google)
     assert all("Authorization" not in asked.headers for asked in google.asked)
+
+
+async def test_the_doctor_says_whose_credentials_and_which_role_is_missing(google):
+    options = {"endpoint_url": google.url, "token": "ya29.given"}
+    report = await doctor("gs://bucket/data/", storage_options=options)
+    assert report.ok, str(report)
+    assert "credentials: from storage_options (token)" in str(report)
+    assert "ya29" not in str(report)
+    google.refused = (403, "forbidden", "me@x does not have storage.objects.list access.")
+    report = await doctor("gs://bucket/data/a", storage_options=options)
+    missing = {one.check: one.permission for one in report.findings if one.verdict == "denied"}
+    assert missing == {
+        "list": "storage.objects.list (in roles/storage.objectViewer)",
+        "stat": "storage.objects.get (in roles/storage.objectViewer)",
+        "read": "storage.objects.get (in roles/storage.objectViewer)",
+    }

@@ -23,6 +23,7 @@ QUICK = {
     "layouts": ["--layouts", "astral", "--keys", "3000", "--latency-ms", "5"],
     "throttle": ["--seconds", "1"],
     "resume": ["--keys", "3000", "--trials", "1", "--cases", "list"],
+    "gcs": ["--keys", "3000", "--layouts", "folders", "--latency-ms", "5"],
 }
 
 
