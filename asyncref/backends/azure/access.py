@@ -10,13 +10,12 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-import aiohttp
-
 from asyncref.backends.azure.answers import Asked, failure, moment
 from asyncref.backends.azure.settings import AzureSettings
 from asyncref.backends.azure.sign import Signer, http_date
 from asyncref.errors import ConnectionFailedError
-from asyncref.net.http import HttpPool, Reply
+from asyncref.net.foreign import is_unknown_host
+from asyncref.net.http import HttpPool, Reply, Response
 
 # The first with everything used here is 2022-11-02 (versions together with a delimiter); this one is in all clouds.
 API_VERSION: Final = "2023-11-03"
@@ -76,7 +75,7 @@ class Access:
             return Reply(response.status, response.headers, body)
 
     @asynccontextmanager
-    async def request(self, call: Call) -> AsyncIterator[tuple[aiohttp.ClientResponse, str]]:
+    async def request(self, call: Call) -> AsyncIterator[tuple[Response, str]]:
         """Send one request; gives a good answer, its body still to come, and the URL.
 
         A wrong clock and a token that is no longer taken are corrected once, and the request sent once more.
@@ -99,13 +98,13 @@ class Access:
                         if len(body) < _ERROR_BYTES:
                             body += chunk
             except ConnectionFailedError as error:
-                if isinstance(error.__cause__, aiohttp.ClientConnectorDNSError) and not self.settings.custom:
+                if is_unknown_host(error) and not self.settings.custom:
                     error.hint = f"is there a storage account {self.settings.account!r}?"
                 raise
             if corrected or not self._correct(response.status, response.headers):
                 raise failure(response.status, response.headers, body, call.asked)
 
-    def chunks(self, response: aiohttp.ClientResponse, url: str, asked: Asked) -> AsyncIterator[bytes]:
+    def chunks(self, response: Response, url: str, asked: Asked) -> AsyncIterator[bytes]:
         """The bytes of an answer as they come."""
         return self._pool.chunks(response, url=url, uri=asked.uri)
 

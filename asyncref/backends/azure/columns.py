@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import re
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -23,8 +24,9 @@ _MONTHS: Final = np.frombuffer(b"JanFebMarAprMayJunJulAugSepOctNovDec", np.uint8
 _MONTH_CODES: Final = _MONTHS.astype(np.int64) @ np.array([65536, 256, 1])
 _MONTH_ORDER: Final = np.argsort(_MONTH_CODES)
 _MD5_CHARS: Final = 24
-_SEXTETS: Final = np.full(256, 255, np.uint8)
-_SEXTETS[np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", np.uint8)] = np.arange(64)
+_BASE64: Final = np.isin(
+    np.arange(256), np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", np.uint8)
+)
 _ENTITY: Final = re.compile(r"&(?:#([0-9]{1,7})|#x([0-9A-Fa-f]{1,6})|(amp|lt|gt|quot|apos));")
 _NAMED: Final = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 _PLAIN_TAG: Final = re.compile('"[0-9a-f]{32}"')
@@ -152,14 +154,10 @@ def md5s(body: bytes, starts: Offsets, ends: Offsets) -> tuple[Flags, npt.NDArra
     chosen = np.flatnonzero(good)
     if len(chosen):
         text = gathered(body, starts[chosen], _MD5_CHARS)
-        sextets = _SEXTETS[text[:, :22]]
-        fits = (sextets < 64).all(axis=1) & (text[:, 22:] == ord("=")).all(axis=1)  # noqa: PLR2004  sextets
-        bits = np.zeros((len(chosen), 24), np.uint32)
-        bits[:, :22] = np.where(fits[:, None], sextets, 0)
-        groups = bits.reshape(-1, 6, 4)
-        words = (groups[..., 0] << 18) | (groups[..., 1] << 12) | (groups[..., 2] << 6) | groups[..., 3]
-        triples = np.stack([words >> 16, words >> 8, words], axis=-1).astype(np.uint8)
-        raw[chosen] = triples.reshape(-1, 18)[:, :16]
+        fits = _BASE64[text[:, :22]].all(axis=1) & (text[:, 22:] == ord("=")).all(axis=1)
+        text = np.where(fits[:, None], text, ord("A")).astype(np.uint8)
+        text[:, 22:] = ord("A")  # a decoder stops at padding: 18 bytes each instead, of which the last two are dropped
+        raw[chosen] = np.frombuffer(binascii.a2b_base64(text.tobytes()), np.uint8).reshape(-1, 18)[:, :16]
         good[chosen] = fits
     return good, raw
 

@@ -47,9 +47,9 @@ async def read(access: Access, request: ReadRequest) -> AsyncIterator[Body]:
     asked = _asked(access, request.key, request.version)
     headers: dict[str, str] = {}
     if request.stop is not None:
-        headers["range"] = f"bytes={request.start}-{request.stop - 1}"
+        headers["x-ms-range"] = f"bytes={request.start}-{request.stop - 1}"
     elif request.start:
-        headers["range"] = f"bytes={request.start}-"
+        headers["x-ms-range"] = f"bytes={request.start}-"
     if request.if_match:
         headers["if-match"] = request.if_match
     async with access.request(Call(asked, "GET", request.key, _query(request.version), headers)) as (response, url):
