@@ -9,6 +9,7 @@ import pytest
 from anyio import to_thread
 
 from asyncref.backends import open_backend
+from asyncref.engine.scan import Target, scan
 from asyncref.errors import ProtocolError
 from asyncref.model import ListRequest
 from asyncref.testing import Abilities, BackendContract, Place, VersionContract, listed
@@ -97,3 +98,20 @@ class TestFakeGcsWithVersions(VersionContract, TestFakeGcs):
             await place.put(f"{place.root}object", data)
         with pytest.raises(ProtocolError, match="does not advance"):
             await backend.history(f"{place.root}object", limit=2)
+
+    async def test_what_lay_there_at_a_moment_is_told(self, fake_gcs, place: Place, backend) -> None:
+        """Overwritten, deleted, younger, untouched: by the times that the server gives."""
+        for key in ("a", "b", "c"):
+            await place.put(place.root + key, f"old {key}".encode())
+        versions = {key: (await backend.stat(place.root + key)).version for key in ("a", "b", "c")}
+        then = max([(await backend.stat(place.root + key)).modified for key in ("a", "b", "c")])
+        await place.put(f"{place.root}a", b"new")
+        await place.delete(f"{place.root}b")
+        await place.put(f"{place.root}d", b"younger")
+        await place.put(f"{place.root}d", b"younger still")
+        uri = backend.reference(place.root)
+        manifest = await scan([Target(uri=uri)], storage_options=fake_gcs.storage_options, at=then)
+        assert {entry.path: entry.pin.version for entry in manifest} == versions
+        assert [entry.path for entry in await scan([Target(uri=uri)], storage_options=fake_gcs.storage_options)] == [
+            "a", "c", "d",
+        ]  # fmt: skip

@@ -20,7 +20,7 @@ from asyncref.uri import Reference
 # listings among them; above that the rate should double in 20 minutes at most.
 _RAMP: Final = Ramp(per_s=5000.0, doubling_s=1200.0)
 # Every listing gives generations, so nothing has to be learnt about versioning before one.
-TRAITS: Final = Traits(versioned=False, ramp=_RAMP)
+TRAITS: Final = Traits(versioned=False, past=True, ramp=_RAMP)
 
 
 class Gcs:
@@ -68,7 +68,7 @@ class Gcs:
             return None
 
     async def list_page(self, request: ListRequest) -> Page:
-        """An objects.list; `versions` changes nothing, since generations come anyway."""
+        """An objects.list; `versions` changes nothing without `at`, since generations come anyway."""
         return await listing.list_page(self._access, request)
 
     async def stat(self, key: str, version: str | None = None) -> Pin:

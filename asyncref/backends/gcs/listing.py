@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pyarrow.compute as pc
 
 from asyncref.backends.gcs.access import Access, Call
 from asyncref.backends.gcs.answers import Asked, request_id
-from asyncref.backends.gcs.page import FIELDS, OddPageError, Rows, read
+from asyncref.backends.gcs.page import FIELDS, PAST_FIELDS, OddPageError, Rows, read
 from asyncref.errors import BrokenBodyError, ProtocolError
 from asyncref.model import Cursor, ListRequest, Page
 from asyncref.net.http import Reply
@@ -32,6 +33,8 @@ async def list_page(access: Access, request: ListRequest) -> Page:
     asked = _asked(access, request.prefix)
     after, cursor = request.keys.after, request.cursor
     query = {**_PLAIN, "prefix": request.prefix, "maxResults": str(request.limit)}
+    if request.at is not None:
+        query |= {"versions": "true", "fields": PAST_FIELDS}
     start = after if cursor is None else cursor.state
     if start:
         query["startOffset"] = start
@@ -42,16 +45,30 @@ async def list_page(access: Access, request: ListRequest) -> Page:
     if cursor is not None and rows.token == cursor.marker:
         raise ProtocolError("the listing does not advance: the same token again", uri=asked.uri)
     batch = rows.batch
-    if cursor is None and after is not None and _key(batch, 0) == after:
-        batch = batch.slice(1)
+    kept = batch if request.at is None else _there(rows, request.at)
+    if start is not None and _key(batch, 0) == start:
+        batch, kept = _behind(batch, start), _behind(kept, start)
     return Page(
-        batch=batch,
+        batch=kept,
         first=_key(batch, 0),
         last=_key(batch, -1),
         cursor=Cursor(rows.token, state=start) if rows.token else None,
         seen=batch.num_rows,
         body_bytes=len(reply.body),
     )
+
+
+def _there(rows: Rows, at: datetime) -> pa.RecordBatch:
+    """The rows that were not yet overwritten or deleted at a moment; the engine leaves out those that came later."""
+    if rows.deleted is None:
+        return rows.batch
+    gone = pc.less_equal(rows.deleted, pa.scalar(at, rows.deleted.type))
+    return rows.batch.filter(pc.invert(pc.fill_null(gone, False)))
+
+
+def _behind(batch: pa.RecordBatch, start: str) -> pa.RecordBatch:
+    """Without the rows of the key that a range starts behind: one, or its generations."""
+    return batch.filter(pc.not_equal(batch.column(0), pa.scalar(start)))
 
 
 def _key(batch: pa.RecordBatch, at: int) -> str | None:

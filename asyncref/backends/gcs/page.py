@@ -27,9 +27,11 @@ from asyncref.model import PAGE_SCHEMA
 ITEM: Final = "name,size,generation,md5Hash,crc32c,etag,timeCreated"
 """What is asked of every object. `timeCreated` is when these bytes came; `updated` moves with every edit of metadata."""
 FIELDS: Final = f"items({ITEM}),nextPageToken"
+PAST_FIELDS: Final = f"items({ITEM},timeDeleted),nextPageToken"
 
 _ENVELOPE: Final = frozenset({"kind", "items", "nextPageToken", "prefixes", "etag"})
 _COLUMNS: Final = frozenset({b"name", b"size", b"generation", b"etag", b"timeCreated", b"md5Hash"})
+_DELETED: Final = b"timeDeleted"
 _PINS: Final = itemgetter("name", "size", "generation", "etag", "timeCreated")
 _TIME: Final = pa.timestamp("us", tz="UTC")
 _MD5_BYTES: Final = 16
@@ -51,10 +53,12 @@ class Rows:
     Attributes:
         batch: The rows, of `PAGE_SCHEMA`, in the server's order.
         token: Where the listing goes on; None where it ends.
+        deleted: When each row's generation was overwritten or deleted, null where it was not; None: none was.
     """
 
     batch: pa.RecordBatch
     token: str | None
+    deleted: pa.TimestampArray | None = None
 
 
 def read(body: bytes) -> Rows:
@@ -66,7 +70,7 @@ def read(body: bytes) -> Rows:
         OddPageError: Not JSON, no listing, or an object without one of its pins.
     """
     spans = find(body)
-    if spans is not None and spans.fields.keys() >= _COLUMNS:
+    if spans is not None and spans.fields.keys() >= _COLUMNS and _DELETED not in spans.fields:
         try:
             return Rows(_batch(body, spans), _token(spans.envelope))
         except (pa.ArrowInvalid, binascii.Error):
@@ -79,7 +83,7 @@ def read(body: bytes) -> Rows:
     if not isinstance(items, list):
         raise OddPageError("a listing whose items are no list")
     try:
-        return Rows(_batch_of(items), token)
+        return Rows(_batch_of(items), token, _deleted(items))
     except KeyError as error:
         raise OddPageError(f"an object without {error.args[0]}") from error
     except (pa.ArrowException, binascii.Error, ValueError, TypeError, AttributeError) as error:
@@ -137,6 +141,11 @@ def _batch_of(items: list[Mapping[str, str]]) -> pa.RecordBatch:
         ],
         schema=PAGE_SCHEMA,
     )
+
+
+def _deleted(items: list[Mapping[str, str]]) -> pa.TimestampArray | None:
+    times = [item.get("timeDeleted") for item in items]
+    return _moments(_text(times)) if any(times) else None
 
 
 _EMPTY: Final = pa.RecordBatch.from_pylist([], schema=PAGE_SCHEMA)
