@@ -50,6 +50,10 @@ def _default_home(_: Mapping[str, str]) -> str:
     return str(platformdirs.user_data_path("asyncref"))
 
 
+def _default_cache(_: Mapping[str, str]) -> str:
+    return str(platformdirs.user_cache_path("asyncref"))
+
+
 def _default_registry(environ: Mapping[str, str]) -> str:
     return f"sqlite:///{Path(get('home', environ=environ).value).expanduser().absolute() / 'registry.db'}"
 
@@ -69,12 +73,14 @@ def _default_entity(_: Mapping[str, str]) -> str:
 
 _RULES: Final = {
     "home": _Rule("folder of asyncref's own data", ("ASYNCREF_HOME",), _default_home),
+    "cache": _Rule("folder of what can be made again", ("ASYNCREF_CACHE",), _default_cache),
     "registry": _Rule(
         "database of versions (sqlite:///FILE or postgresql://...)", ("ASYNCREF_REGISTRY",), _default_registry
     ),
     "manifests": _Rule(
         "folder of manifests, shared by all who share the registry", ("ASYNCREF_MANIFESTS",), _default_manifests
     ),
+    "mounts": _Rule("folders that lie elsewhere here: /there=/here, several divided by :", ("ASYNCREF_MOUNTS",), lambda _: ""),
     "project": _Rule("project of runs and artifacts", ("WANDB_PROJECT",), lambda _: "uncategorized"),
     "entity": _Rule("user or team that owns the project", ("WANDB_ENTITY",), _default_entity),
     "artifacts": _Rule(

@@ -575,3 +575,71 @@ async def test_the_report_is_json_with_a_schema(tmp_path: Path) -> None:
     with mounted(store):
         report = (await fetch(pinned(store), tmp_path)).to_json()
     assert (report["schema"], report["objects"], report["failed"]) == ("asyncref.fetch/1", 1, 0)
+
+
+async def test_what_was_checked_once_is_not_read_again_unless_it_changed_or_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MemoryStore()
+    contents = filled(store, *"abcd", large=True)
+    manifest = pinned(store)
+    read: list[str] = []
+    match = target_module.Target.match
+
+    def noted(target: target_module.Target, local: str, pin: Pin) -> object:
+        read.append(local)
+        return match(target, local, pin)
+
+    monkeypatch.setattr(target_module.Target, "match", noted)
+    with mounted(store):
+        await fetch(manifest, tmp_path)
+        store.requests.clear()
+        report = await fetch(manifest, tmp_path)
+        assert (report.objects, report.skipped, read) == (0, len(contents), [])
+        (tmp_path / "b").write_bytes(contents["b"])  # the same bytes at another time
+        report = await fetch(manifest, tmp_path)
+        assert (report.skipped, read) == (len(contents), ["b"])
+        report = await fetch(manifest, tmp_path)
+        assert (report.skipped, read) == (len(contents), ["b"])
+        await fetch(manifest, tmp_path, checksum="always")
+        assert sorted(read) == sorted([*contents, "b"])
+        assert not store.requests["get"]
+        (tmp_path / "c").write_bytes(b"x" * len(contents["c"]))
+        await fetch(manifest, tmp_path, overwrite=True)
+    assert store.requests["get"] == 1
+    assert tree(tmp_path) == contents
+
+
+async def test_another_version_in_the_same_folder_reads_only_what_changed(tmp_path: Path) -> None:
+    store = MemoryStore(versioned=True)
+    contents = filled(store, *"abcd")
+    old = pinned(store)
+    store.overwrite("b", b"new")
+    new = pinned(store)
+    with mounted(store):
+        await fetch(old, tmp_path)
+        store.requests.clear()
+        report = await fetch(new, tmp_path, overwrite=True)
+    assert (report.objects, report.skipped, store.requests["get"]) == (1, 3, 1)
+    assert tree(tmp_path) == contents | {"b": b"new"}
+
+
+async def test_a_record_that_cannot_be_kept_or_is_damaged_costs_time_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MemoryStore()
+    contents = filled(store, *"abcd")
+    manifest = pinned(store)
+    (tmp_path / "file").write_bytes(b"")
+    with mounted(store):
+        monkeypatch.setenv("ASYNCREF_CACHE", str(tmp_path / "file"))
+        await fetch(manifest, tmp_path / "out")
+        monkeypatch.setenv("ASYNCREF_CACHE", str(tmp_path / "cache"))
+        await fetch(manifest, tmp_path / "out")
+        (record,) = (tmp_path / "cache" / "seen").iterdir()
+        for damage in (b"", record.read_bytes()[:-7], b"x" * 500, record.read_bytes()[:40] + b"\xff" * 120):
+            record.write_bytes(damage)
+            report = await fetch(manifest, tmp_path / "out")
+            assert report.skipped == len(contents)
+    assert tree(tmp_path / "out") == contents
+    assert store.requests["get"] == len(contents)

@@ -9,12 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from anyio import to_thread
 
 from asyncref.engine.fetch.ground import Ground
 from asyncref.engine.fetch.paths import Conflict, PathPlan
 from asyncref.engine.fetch.plan import PART_BYTES
+from asyncref.engine.fetch.record import Record
 from asyncref.errors import Failure, FetchError, PathConflictError
 from asyncref.manifest import Manifest
 from asyncref.model import Entry
@@ -31,12 +34,14 @@ class Names:
         objects: Rows.
         bytes: Sum of the sizes that are known.
         large: Row numbers of the largest objects of more than one part, at most 4,096.
+        settled: For every row, whether its file lies there as it was last seen; empty where nothing lies there.
     """
 
     plan: PathPlan
     objects: int = 0
     bytes: int = 0
     large: frozenset[int] = frozenset()
+    settled: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
     _largest: list[tuple[int, int]] = field(default_factory=list)
 
     def add(self, batch: pa.RecordBatch) -> None:
@@ -57,7 +62,9 @@ class Names:
         return self.plan.finish()
 
 
-async def survey(manifest: Manifest, root: Path, *, escape: bool, look: bool = True) -> Names:
+async def survey(
+    manifest: Manifest, root: Path, *, escape: bool, look: bool = True, record: Record | None = None
+) -> Names:
     """Judge every name against the target's file system and, to write there, against what lies there already.
 
     Cost: about 2 s a million entries; with a target that is not empty, one look at the disk an entry more.
@@ -73,8 +80,12 @@ async def survey(manifest: Manifest, root: Path, *, escape: bool, look: bool = T
         await to_thread.run_sync(names.add, batch)
     conflicts = names.finish()
     if look and not conflicts and await to_thread.run_sync(ground.has_anything):
+        settled: list[npt.NDArray[np.bool_]] = []
         async for batch in batches_of(manifest):
-            conflicts += await to_thread.run_sync(partial(_judge, batch, names.plan, ground))
+            mask, found = await to_thread.run_sync(partial(_judge, batch, names.plan, ground, record))
+            settled.append(mask)
+            conflicts += found
+        names.settled = np.concatenate(settled) if settled else names.settled
     if conflicts:
         raise await to_thread.run_sync(partial(_conflict_error, manifest, conflicts, escape=escape))
     return names
@@ -87,8 +98,15 @@ async def batches_of(manifest: Manifest) -> AsyncIterator[pa.RecordBatch]:
         yield batch
 
 
-def _judge(batch: pa.RecordBatch, plan: PathPlan, ground: Ground) -> list[Conflict]:
-    return ground.survey((path, plan.local(path)) for path in texts(batch["path"]))
+def _judge(
+    batch: pa.RecordBatch, plan: PathPlan, ground: Ground, record: Record | None
+) -> tuple[npt.NDArray[np.bool_], list[Conflict]]:
+    """Which rows lie there already, and what lies in the way of the others."""
+    paths = texts(batch["path"])
+    locals_ = [plan.local(path) for path in paths] if plan.escape else paths
+    settled = record.settled(batch, locals_) if record else np.zeros(len(paths), np.bool_)
+    pairs = zip(paths, locals_, settled.tolist(), strict=True)
+    return settled, ground.survey((path, local) for path, local, is_there in pairs if not is_there)
 
 
 def texts(column: pa.Array[Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,11 +16,13 @@ import orjson
 import pyarrow as pa
 from anyio.streams.memory import MemoryObjectSendStream
 
+from asyncref import config
 from asyncref.engine.fetch.building import Building
 from asyncref.engine.fetch.content import Match
 from asyncref.engine.fetch.job import Job, Sink
 from asyncref.engine.fetch.naming import Names, batches_of, survey
 from asyncref.engine.fetch.reader import Reader
+from asyncref.engine.fetch.record import Record
 from asyncref.engine.fetch.report import FetchReport
 from asyncref.engine.fetch.sinks import INLINE_BYTES, FileSink, MemorySink, Threads
 from asyncref.engine.fetch.sources import Place, Places
@@ -30,7 +33,7 @@ from asyncref.errors import ChangedError, ContainerNotFoundError, Failure, Fetch
 from asyncref.globs import Filter
 from asyncref.manifest import Manifest
 from asyncref.manifest.rows import entries_of
-from asyncref.model import Entry, Limits
+from asyncref.model import ENTRY_SCHEMA, Entry, Limits
 
 Fsync = Literal["end", "each", "never"]
 _BATCH_ROWS = 1024  # rows prepared (looked up on disk, folders made) by one call of a thread
@@ -81,20 +84,36 @@ async def fetch_into(manifest: Manifest, root: Path, options: FetchOptions) -> F
     if options.progress:
         options.progress(meter)
     root = await threads.run(root.absolute)
-    names = await survey(manifest, root, escape=options.escape)
-    meter.objects_total, meter.bytes_total = names.objects, names.bytes
-    async with Places(options.storage_options, options.limits, meter) as places:
-        run = _Run(manifest, options, names, places, meter, threads)
-        run.open_places()
-        if not options.whole or await threads.run(root.exists):
-            return await run.into(root)
-        building = await threads.run(partial(Building, root, _mark(manifest, options)))
-        try:
-            report = await run.into(building.folder)
-            await threads.run(building.commit)
-        finally:
-            building.close()
-        return replace(report, root=root)
+    record = await threads.run(partial(_record_of, root)) if options.checksum != "never" else None
+    try:
+        looked = None if options.checksum == "always" else record
+        names = await survey(manifest, root, escape=options.escape, record=looked)
+        meter.objects_total, meter.bytes_total = names.objects, names.bytes
+        async with Places(options.storage_options, options.limits, meter) as places:
+            run = _Run(manifest, options, names, places, meter, threads, record)
+            run.open_places()
+            return await _fetch(run, root)
+    finally:
+        if record is not None:
+            await threads.run(record.commit)
+
+
+def _record_of(root: Path) -> Record:
+    return Record(Path(config.get("cache").value) / "seen", os.path.realpath(root))
+
+
+async def _fetch(run: _Run, root: Path) -> FetchReport:
+    """Into the folder itself, or into one beside it that gets its name in the end."""
+    options, threads = run.options, run.threads
+    if not options.whole or await threads.run(root.exists):
+        return await run.into(root)
+    building = await threads.run(partial(Building, root, _mark(run.manifest, options)))
+    try:
+        report = await run.into(building.folder)
+        await threads.run(building.commit)
+    finally:
+        building.close()
+    return replace(report, root=root)
 
 
 def _mark(manifest: Manifest, options: FetchOptions) -> str:
@@ -113,6 +132,7 @@ class _Run:
     places: Places
     meter: Meter
     threads: Threads
+    record: Record | None
     target: Target = field(init=False)
     failures: list[Failure] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -202,15 +222,17 @@ class _Run:
         fsync = self.options.fsync == "each"
         if isinstance(sink, MemorySink):
             put = partial(self.target.put, job.local, (sink.data,), keep=keep, fsync=fsync)
-            await self.threads.run(put, length=(job.pin.size or 0) if not fsync else INLINE_BYTES + 1)
+            seen = await self.threads.run(put, length=(job.pin.size or 0) if not fsync else INLINE_BYTES + 1)
         elif isinstance(sink, FileSink):
-            await self.threads.run(partial(self.target.finish, sink.temporary, keep=keep, fsync=fsync))
+            seen = await self.threads.run(partial(self.target.finish, sink.temporary, keep=keep, fsync=fsync))
             del self._open[id(job)]
         self.meter.objects += 1
         job.sink = None
         if sink is None:
             self._count_there()
             return
+        if self.record is not None:
+            self.record.add(job.local, job.pin, seen)
         self.objects += 1
         if not job.is_pinned:
             self.unpinned += 1
@@ -230,10 +252,13 @@ class _Run:
 
     async def _produce(self, send: MemoryObjectSendStream[Sequence[Job]]) -> None:
         """Jobs of all rows: the largest first, then the others in path order."""
+        settled = int(self.names.settled.sum())
+        self.meter.skipped["already there"] += settled
+        self.meter.objects += settled
         large = np.array(sorted(self.names.large), np.int64)
         if len(large):
             chosen = [rows async for rows in self._slices(large, taken=True)]
-            table = pa.Table.from_batches(chosen).sort_by([("size", "descending")])
+            table = pa.Table.from_batches(chosen, ENTRY_SCHEMA).sort_by([("size", "descending")])
             for batch in table.combine_chunks().to_batches(_BATCH_ROWS):
                 await self._send_jobs(batch, send)
         async for rows in self._slices(large, taken=False):
@@ -246,6 +271,8 @@ class _Run:
             low, high = np.searchsorted(large, (start, start + batch.num_rows))
             mask = np.full(batch.num_rows, not taken)
             mask[large[low:high] - start] = taken
+            if len(settled := self.names.settled[start : start + batch.num_rows]):
+                mask &= ~settled
             start += batch.num_rows
             rows = batch if mask.all() else batch.filter(pa.array(mask))
             for at in range(0, rows.num_rows, _BATCH_ROWS):
@@ -279,7 +306,9 @@ class _Run:
         if self.options.checksum == "never" and job.pin.size is not None:
             return True
         call = partial(self.target.match, job.local, job.pin)
-        found = await self.threads.run(call, length=job.pin.size or 0)
+        found, seen = await self.threads.run(call, length=job.pin.size or 0)
+        if found is Match.SAME and self.record is not None:
+            self.record.add(job.local, job.pin, seen)
         if found is Match.OTHER and not self.options.overwrite:
             raise another_file_error()
         return found is Match.SAME

@@ -78,15 +78,16 @@ class Target:
             return There.OTHER
         return There.SAME_SIZE
 
-    def match(self, local: str, pin: Pin) -> Match:
-        """Whether a file that lies there has the pinned content."""
+    def match(self, local: str, pin: Pin) -> tuple[Match, os.stat_result]:
+        """Whether a file that lies there has the pinned content, and what the system said of it before."""
         fd = os.open(self._full(local), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            return match(fd, pin)
+            seen = os.fstat(fd)
+            return match(fd, pin), seen
         finally:
             os.close(fd)
 
-    def put(self, local: str, chunks: Sequence[Bytes], *, keep: bool, fsync: bool) -> None:
+    def put(self, local: str, chunks: Sequence[Bytes], *, keep: bool, fsync: bool) -> os.stat_result:
         """Write one small file whole.
 
         Args:
@@ -95,6 +96,9 @@ class Target:
             keep: A file with other bytes that lies there is not replaced.
             fsync: Force it to the disk before its rename.
 
+        Returns:
+            What the system says of it.
+
         Raises:
             FetchError: Another fetch is writing the same file; with `keep`, other bytes lie there.
             OSError: As the system says.
@@ -102,7 +106,7 @@ class Target:
         temporary = self.open(local, 0)
         try:
             write_at(temporary.fd, chunks, 0)
-            self.finish(temporary, keep=keep, fsync=fsync)
+            return self.finish(temporary, keep=keep, fsync=fsync)
         except BaseException:
             self.discard(temporary)
             raise
@@ -137,8 +141,8 @@ class Target:
                 raise
             os.close(fd)  # its owner renamed it between our opening and our locking it
 
-    def finish(self, temporary: Temporary, *, keep: bool, fsync: bool) -> None:
-        """Give a complete file its name and close it.
+    def finish(self, temporary: Temporary, *, keep: bool, fsync: bool) -> os.stat_result:
+        """Give a complete file its name and close it; what the system says of it, for the record.
 
         Args:
             temporary: Complete; it stays open if this fails.
@@ -152,11 +156,13 @@ class Target:
             raise another_file_error()
         if fsync:
             os.fsync(temporary.fd)
+        seen = os.fstat(temporary.fd)
         os.replace(temporary.path, temporary.final)  # noqa: PTH105  a Path costs some microseconds an object
         if temporary.journal is not None:
             temporary.journal.forget()
         os.close(temporary.fd)
         temporary.fd = -1
+        return seen
 
     def discard(self, temporary: Temporary) -> None:
         """Remove a temporary. Idempotent."""
