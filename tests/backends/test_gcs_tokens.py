@@ -18,20 +18,6 @@ from asyncref.uri import parse
 from tests.servers.google import Stored, replayed
 
 
-@pytest.fixture(autouse=True)
-def nobody(monkeypatch, tmp_path):
-    """No account of whoever runs the tests."""
-    for name in (
-        "GOOGLE_APPLICATION_CREDENTIALS",
-        "GOOGLE_CLOUD_PROJECT",
-        "STORAGE_EMULATOR_HOST",
-        "GCE_METADATA_ROOT",
-    ):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "gcloud"))
-    monkeypatch.setenv("GCE_METADATA_HOST", "127.0.0.1:1")
-
-
 @pytest.fixture
 async def google():
     async with replayed() as google:
@@ -93,7 +79,8 @@ async def test_the_file_that_the_environment_names_is_used(google, service_accou
     assert await listed(google, token=path) == ["a"]
 
 
-async def test_the_login_of_gcloud_is_used(google, tmp_path):
+async def test_the_login_of_gcloud_is_used(google, monkeypatch, tmp_path):
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "gcloud"))
     (tmp_path / "gcloud").mkdir()
     (tmp_path / "gcloud" / "application_default_credentials.json").write_text(json.dumps(user(google)))
     assert await listed(google, token="google_default") == ["a"]
