@@ -233,7 +233,8 @@ class KeySpace:
         """
         unanswered = sum(not span.pages for span in self.spans)
         ends = sum(span.pages > 0 and span.beyond is not None for span in self.spans)
-        pages = self.pages + TRUST * expected / self.page_rows
+        trusted = expected if self.pages > FEW_PAGES else min(expected, self.rows)
+        pages = self.pages + TRUST * trusted / self.page_rows
         ramp = RAMP * min(SOME_PAGES - FEW_PAGES, max(0.0, pages - FEW_PAGES))
         allowed = FREE_WASTE + ramp + WASTE_A_PAGE * max(0.0, pages - SOME_PAGES)
         return allowed, self._wasted + min(ends, ends / 2 + 1) + unanswered, unanswered
