@@ -37,7 +37,9 @@ _COLUMNS: Final = {
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Declare this benchmark's options."""
-    parser.add_argument("--keys", type=int, default=None, help="blobs in each container (1,000,000; 20,000 with --quick)")
+    parser.add_argument(
+        "--keys", type=int, default=None, help="blobs in each container (1,000,000; 20,000 with --quick)"
+    )
     parser.add_argument("--rounds", type=int, default=None, help="rounds (3; 1 with --quick)")
     parser.add_argument("--latency-ms", type=float, default=50.0, help="a request (%(default)s)")
     parser.add_argument("--layouts", default=",".join(LAYOUTS), help="comma-separated (%(default)s)")
@@ -58,11 +60,15 @@ def run(arguments: argparse.Namespace) -> Result:
         rows=rows,
         conditions={"keys": keys, "rounds": rounds, "latency_ms": arguments.latency_ms, "slow_keys": slow},
         notes=[
-            f"The official client lists the first {slow:,} rows of each container; its seconds are that time scaled to "
-            "all rows.",
+            (
+                f"The official client lists the first {slow:,} rows of each container; its seconds are that time scaled to "
+                "all rows."
+            ),
             "Net: the CPU of the same command on a container with one blob is taken off. Medians over the rounds.",
-            f"Pages: what a serial listing needs at {MOST:,} rows each. Folders: 1,000 of them; dated: year/month/day/hour; "
-            "uuid: one flat folder, where nothing can be listed side by side.",
+            (
+                f"Pages: what a serial listing needs at {MOST:,} rows each. Folders: 1,000 of them; dated: year/month/day/hour; "
+                "uuid: one flat folder, where nothing can be listed side by side."
+            ),
         ],
         draw=bars(
             [row["layout"] for row in rows], [row["times"] for row in rows], "times the official client's listing"

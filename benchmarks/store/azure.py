@@ -74,7 +74,7 @@ def _entries(keys: pa.Array[Any], random: np.random.Generator) -> pa.Array[Any]:
     rows = len(keys)
     moments = (_OLDEST_S + random.integers(0, _SPAN_S, rows)).astype("datetime64[s]")
     days = np.array([b"Thu", b"Fri", b"Sat", b"Sun", b"Mon", b"Tue", b"Wed"])
-    months = np.array("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), dtype="S3")
+    months = np.array(["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], dtype="S3")
     iso = np.datetime_as_string(moments, unit="s").astype("S19").view("S1").reshape(rows, 19)
     date = join(
         pa.array(days[moments.astype("datetime64[D]").astype(np.int64) % 7], pa.binary()), b", ",

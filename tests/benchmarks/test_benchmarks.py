@@ -24,6 +24,7 @@ QUICK = {
     "throttle": ["--seconds", "1"],
     "resume": ["--keys", "3000", "--trials", "1", "--cases", "list"],
     "gcs": ["--keys", "3000", "--layouts", "folders", "--latency-ms", "5"],
+    "azure": ["--keys", "6000", "--layouts", "folders", "--latency-ms", "5"],
 }
 
 
