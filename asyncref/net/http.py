@@ -1,59 +1,29 @@
 """One pooled HTTP client: bytes as stored, no bound on a whole transfer, foreign errors mapped by one table.
 
-Nothing of the environment is read behind one's back: aiohttp's `trust_env` would take proxies but also send
-passwords from ~/.netrc, so it is off and the proxies are chosen here, as botocore and curl do.
+Requests go over `asyncref.net.wire`; where a proxy is in between, over aiohttp. Nothing of the environment is
+read behind one's back: no ~/.netrc, no cookies, and the proxies are chosen here, as botocore and curl do.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
-import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Final
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from types import TracebackType
 
 import aiohttp
 import anyio.to_thread
-import yarl
 
-from asyncref.errors import AsyncrefError, BrokenBodyError, ConnectionFailedError
+from asyncref.errors import AsyncrefError, InvalidURIError, OptionError
+from asyncref.net import proxied, wire
+from asyncref.net.foreign import FOREIGN, ours_for
+from asyncref.net.proxied import ProxiedResponse, Proxy
+from asyncref.net.wire import Origin
 
-_READ_BUFFER_BYTES: Final = 2**18  # fewer pauses than aiohttp's 64 KiB; times two is the bound a connection
-_TLS_HINT: Final = "AWS_CA_BUNDLE or verify= names the authority to trust"
-
-# The first class that fits decides; `{}` is what the error says.
-_TABLE: Final[tuple[tuple[type[BaseException], type[AsyncrefError], str, str | None], ...]] = (
-    (
-        aiohttp.ClientConnectorCertificateError,
-        ConnectionFailedError,
-        "the server's certificate is not trusted: {}",
-        _TLS_HINT,
-    ),
-    (aiohttp.ClientConnectorSSLError, ConnectionFailedError, "TLS failed: {}", _TLS_HINT),
-    (
-        aiohttp.ClientProxyConnectionError,
-        ConnectionFailedError,
-        "the proxy does not answer: {}",
-        "see HTTPS_PROXY and NO_PROXY",
-    ),
-    (aiohttp.ClientHttpProxyError, ConnectionFailedError, "the proxy refused: {}", "see HTTPS_PROXY and NO_PROXY"),
-    (aiohttp.ClientConnectorDNSError, ConnectionFailedError, "the host is unknown: {}", None),
-    (aiohttp.ConnectionTimeoutError, ConnectionFailedError, "no connection within {connect_timeout_s:g} s", None),
-    (aiohttp.ServerTimeoutError, BrokenBodyError, "nothing came for {idle_timeout_s:g} s", None),
-    (aiohttp.ClientPayloadError, BrokenBodyError, "the answer ended early: {}", None),
-    (aiohttp.ClientConnectorError, ConnectionFailedError, "cannot connect: {}", None),
-    (aiohttp.ServerDisconnectedError, ConnectionFailedError, "the server hung up without an answer", None),
-    (aiohttp.ClientResponseError, BrokenBodyError, "the answer is not HTTP: {}", None),
-    (aiohttp.ClientError, ConnectionFailedError, "{}", None),
-    (TimeoutError, ConnectionFailedError, "no answer in time", None),
-    (OSError, ConnectionFailedError, "{}", None),
-)
+Response = wire.Response | ProxiedResponse
+"""An answer: `status`, `headers` (in any case; `getall` for repeated ones), `chunk`, `read_into`, `close`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +62,24 @@ class Reply:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a server is reached."""
+
+    origin: Origin
+    proxy: Proxy | None
+
+
+@dataclass(slots=True)
+class _Here:
+    """What belongs to one loop of one process: connections of another loop, or of before a fork, are of no use."""
+
+    loop: asyncio.AbstractEventLoop
+    process: int
+    wire: wire.WirePool
+    session: aiohttp.ClientSession | None = None
+
+
 class HttpPool:
     """Connections to a storage, opened when first needed.
 
@@ -101,16 +89,16 @@ class HttpPool:
 
     def __init__(self, settings: HttpSettings) -> None:
         self._settings = settings
-        self._session: aiohttp.ClientSession | None = None
-        self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
-        self._opening: asyncio.Lock | None = None
-        self._proxies: dict[yarl.URL, tuple[yarl.URL | None, dict[str, str]]] = {}
+        self._here: _Here | None = None
+        self._ways: dict[str, _Way] = {}
+        self._context: ssl.SSLContext | None = None
 
-    @asynccontextmanager
-    async def request(
+    def request(
         self, method: str, url: str, headers: Mapping[str, str], *, uri: str, data: bytes | None = None
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    ) -> _Exchange:
         """Send one request; its connection goes back to the pool on leaving the context.
+
+        Used as `async with pool.request(...) as response`.
 
         Args:
             method: `GET`, `HEAD`, or `POST` where a token is asked for.
@@ -122,112 +110,168 @@ class HttpPool:
         Raises:
             ConnectionFailedError: Nothing answered.
             BrokenBodyError: The answer began and did not end as it should.
+            InvalidURIError: The URL or a header cannot be sent.
         """
-        session = self._session
-        if session is None or self._owner != (os.getpid(), asyncio.get_running_loop()):
-            session = await self._open(url)
-        target = yarl.URL(url, encoded=True)
-        proxy, proxy_headers = self._proxy_for(target)
-        if proxy_headers and target.scheme == "http":  # aiohttp sends `proxy_headers` with CONNECT only
-            headers, proxy_headers = {**headers, **proxy_headers}, {}
-        try:
-            response = await session.request(
-                method,
-                target,
-                headers=headers,
-                data=data,
-                allow_redirects=False,
-                proxy=proxy,
-                proxy_headers=proxy_headers,
-            )
-        except (aiohttp.ClientError, OSError) as error:
-            raise self._error(error, url=url, uri=uri) from error
-        async with response:  # errors of the caller's own, such as a full disk, pass unchanged
-            yield response
+        return _Exchange(self.send(method, url, headers, uri=uri, data=data))
 
     async def fetch(
         self, method: str, url: str, headers: Mapping[str, str], *, uri: str, data: bytes | None = None
     ) -> Reply:
         """Send one request and read its answer whole; raises as `request` does."""
-        async with self.request(method, url, headers, uri=uri, data=data) as response:
-            try:
-                return Reply(response.status, response.headers, await response.read())
-            except (aiohttp.ClientError, OSError) as error:
-                raise self._error(error, url=url, uri=uri) from error
+        response = await self.send(method, url, headers, uri=uri, data=data)
+        try:
+            return Reply(response.status, response.headers, await self.read(response, url=url, uri=uri))
+        finally:
+            response.close()
 
-    async def chunks(self, response: aiohttp.ClientResponse, *, url: str, uri: str) -> AsyncIterator[bytes]:
-        """An answer's bytes as they come, each chunk at most twice the read buffer.
+    async def chunks(self, response: Response, *, url: str, uri: str) -> AsyncIterator[bytes]:
+        """An answer's bytes as they come, each chunk at most 512 KiB; a body no longer than that in one.
+
+        Raises:
+            BrokenBodyError: They end before the announced length, or stall.
+        """
+        while True:
+            try:
+                chunk = await response.chunk()
+            except FOREIGN as error:
+                raise self._error(error, url=url, uri=uri) from error
+            if not chunk:
+                return
+            yield chunk
+
+    async def read(self, response: Response, *, url: str, uri: str) -> bytes:
+        """The rest of an answer, whole; raises as `chunks` does."""
+        pieces: list[bytes] = []
+        try:
+            while chunk := await response.chunk(wire.BUFFER_BYTES):
+                pieces.append(chunk)
+        except FOREIGN as error:
+            raise self._error(error, url=url, uri=uri) from error
+        return b"".join(pieces)  # of one piece: the same object
+
+    async def read_into(self, response: Response, view: memoryview, *, url: str, uri: str) -> int:
+        """Fill a view with an answer's next bytes, which are not copied on their way; see `wire.Response.read_into`.
+
+        Returns:
+            How many bytes it took: fewer than fit before the body's end, or before an error that the next call
+            raises; 0 at the end.
 
         Raises:
             BrokenBodyError: They end before the announced length, or stall.
         """
         try:
-            async for chunk in response.content.iter_any():
-                yield chunk
-        except (aiohttp.ClientError, OSError) as error:
+            return await response.read_into(view)
+        except FOREIGN as error:
             raise self._error(error, url=url, uri=uri) from error
 
-    def _proxy_for(self, target: yarl.URL) -> tuple[yarl.URL | None, dict[str, str]]:
-        """The proxy, looked up once an origin: reading the environment takes 20 µs."""
-        origin = target.origin()
-        if origin not in self._proxies:
-            self._proxies[origin] = _proxy_of(self._settings.proxies, target)
-        return self._proxies[origin]
-
-    def _error(self, error: BaseException, *, url: str, uri: str) -> AsyncrefError:
-        """Our error for one of aiohttp's or the system's."""
-        settings = self._settings
-        for foreign, ours, message, hint in _TABLE:
-            if isinstance(error, foreign):
-                said = str(error) or type(error).__name__
-                text = message.format(
-                    said, connect_timeout_s=settings.connect_timeout_s, idle_timeout_s=settings.idle_timeout_s
-                )
-                parts = urlsplit(url)
-                return ours(f"{parts.scheme}://{parts.netloc}: {text}", uri=uri, hint=hint)
-        raise AssertionError(f"not a foreign error: {error!r}")
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], *, uri: str, data: bytes | None = None
+    ) -> Response:
+        """What `request` does on entry; whoever calls it has to `close` the response."""
+        here = self._here
+        if here is None or here.loop is not asyncio.get_running_loop() or here.process != os.getpid():
+            here = self._here = self._open()
+        place, target = wire.split_url(url)
+        try:
+            way = self._ways.get(place) or self._find_way(place)
+            request = wire.request_of(
+                method, target, way.origin.said, headers, user_agent=self._settings.user_agent, data=data
+            )
+        except ValueError as error:
+            raise InvalidURIError(f"this cannot be asked for: {error}", uri=uri) from error
+        try:
+            if way.proxy is not None:
+                session = here.session or await self._open_session(here)
+                return await proxied.send(session, way.proxy, method, url, headers=headers, data=data)
+            return await here.wire.send(
+                way.origin, request, bodyless=method == "HEAD", is_repeatable=method in {"GET", "HEAD"}
+            )
+        except FOREIGN as error:
+            raise self._error(error, url=url, uri=uri) from error
 
     async def aclose(self) -> None:
         """Close every connection. Idempotent."""
-        session, self._session = self._session, None
-        if session is not None and self._owner == (os.getpid(), asyncio.get_running_loop()):
-            await session.close()
+        here, self._here = self._here, None
+        if here is not None and here.loop is asyncio.get_running_loop() and here.process == os.getpid():
+            await here.wire.aclose()
+            if here.session is not None:
+                await here.session.close()
 
-    async def _open(self, url: str) -> aiohttp.ClientSession:
-        """Open the pool in this loop and process; one of another loop or of before a fork is dropped, not closed."""
-        owner = (os.getpid(), asyncio.get_running_loop())
-        if self._owner != owner:
-            self._owner, self._session, self._opening = owner, None, asyncio.Lock()
-        assert self._opening is not None
-        async with self._opening:
-            if self._session is None:
-                context: ssl.SSLContext | bool = True
-                if urlsplit(url).scheme == "https":
-                    context = await anyio.to_thread.run_sync(_ssl_context, self._settings)
-                self._session = self._new(context)
-        return self._session
+    def _find_way(self, place: str) -> _Way:
+        """Looked up once a server: reading the environment's proxies takes 20 µs."""
+        origin = wire.origin_of(place)
+        way = self._ways[place] = _Way(origin, proxied.proxy_of(self._settings.proxies, origin))
+        return way
 
-    def _new(self, context: ssl.SSLContext | bool) -> aiohttp.ClientSession:
+    def _error(self, error: BaseException, *, url: str, uri: str) -> AsyncrefError:
+        """Our error for one of the wire's, of aiohttp's or the system's."""
         settings = self._settings
-        connector = aiohttp.TCPConnector(
-            limit=settings.connections,
-            ssl=context,
-            keepalive_timeout=settings.keepalive_s,
-            ttl_dns_cache=60,
-            socket_factory=_keepalive_socket if settings.tcp_keepalive else None,
+        return ours_for(
+            error,
+            server=wire.split_url(url)[0],
+            uri=uri,
+            connect_timeout_s=settings.connect_timeout_s,
+            idle_timeout_s=settings.idle_timeout_s,
         )
-        return aiohttp.ClientSession(
-            connector=connector,
-            auto_decompress=False,
-            trust_env=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": settings.user_agent, "Accept-Encoding": "identity"},
-            skip_auto_headers=("Accept",),
-            read_bufsize=_READ_BUFFER_BYTES,
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=settings.connect_timeout_s, sock_read=settings.idle_timeout_s
-            ),
+
+    def _open(self) -> _Here:
+        """Pools in this loop and process; those of another are dropped, not closed."""
+        loop, settings = asyncio.get_running_loop(), self._settings
+        made = wire.WirePool(
+            loop,
+            connections=settings.connections,
+            connect_timeout_s=settings.connect_timeout_s,
+            idle_timeout_s=settings.idle_timeout_s,
+            keepalive_s=settings.keepalive_s,
+            tcp_keepalive=settings.tcp_keepalive,
+            tls=self._trust,
         )
+        return _Here(loop, os.getpid(), made)
+
+    async def _trust(self) -> ssl.SSLContext:
+        """The TLS context, made once, in a thread: reading the system's authorities takes 20 ms."""
+        if self._context is None:
+            try:
+                self._context = await anyio.to_thread.run_sync(_ssl_context, self._settings)
+            except OSError as error:
+                raise OptionError(f"verify or client_cert cannot be used: {error}") from error
+        return self._context
+
+    async def _open_session(self, here: _Here) -> aiohttp.ClientSession:
+        context = await self._trust()
+        if here.session is None:
+            settings = self._settings
+            here.session = proxied.new_session(
+                context,
+                connections=settings.connections,
+                connect_timeout_s=settings.connect_timeout_s,
+                idle_timeout_s=settings.idle_timeout_s,
+                keepalive_s=settings.keepalive_s,
+                tcp_keepalive=settings.tcp_keepalive,
+                user_agent=settings.user_agent,
+            )
+        return here.session
+
+
+class _Exchange:
+    """One request as a context; a class, since a generator's takes 2 µs more."""
+
+    __slots__ = ("_response", "_sending")
+
+    def __init__(self, sending: Coroutine[None, None, Response]) -> None:
+        self._sending = sending
+        self._response: Response | None = None
+
+    async def __aenter__(self) -> Response:
+        self._response = await self._sending
+        return self._response
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        del kind, error, trace
+        assert self._response is not None
+        self._response.close()
 
 
 def _ssl_context(settings: HttpSettings) -> ssl.SSLContext:
@@ -243,27 +287,3 @@ def _ssl_context(settings: HttpSettings) -> ssl.SSLContext:
         pair = settings.client_cert
         context.load_cert_chain(*((pair,) if isinstance(pair, str) else pair))
     return context
-
-
-def _proxy_of(proxies: Mapping[str, str] | None, target: yarl.URL) -> tuple[yarl.URL | None, dict[str, str]]:
-    """The proxy for a URL, and the header with its password: in the URL aiohttp would show it in errors."""
-    if proxies is None:
-        proxies = getproxies()
-        host = target.host or ""
-        if not proxies or proxy_bypass(f"{host}:{target.port}") or proxy_bypass(host):
-            return None, {}
-    chosen = proxies.get(target.scheme) or proxies.get("all")
-    if not chosen:
-        return None, {}
-    url = yarl.URL(chosen if "://" in chosen else f"http://{chosen}")
-    if url.user is None:
-        return url, {}
-    pair = f"{url.user}:{url.password or ''}".encode()
-    return url.with_user(None), {"Proxy-Authorization": f"Basic {base64.b64encode(pair).decode()}"}
-
-
-def _keepalive_socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    family, kind, protocol, _, _ = address
-    made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    return made

@@ -15,7 +15,6 @@ from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import aiohttp
 import anyio
 import anyio.to_thread
 import botocore.session
@@ -26,7 +25,7 @@ from asyncref.backends.s3.answers import Asked, date_s, elements, failure, regio
 from asyncref.backends.s3.settings import S3Settings
 from asyncref.errors import AsyncrefError, OptionError, WrongRegionError
 from asyncref.net.credentials import Chain
-from asyncref.net.http import HttpPool, Reply
+from asyncref.net.http import HttpPool, Reply, Response
 from asyncref.net.sign import EMPTY_SHA256, UNSIGNED_PAYLOAD, Signer, path_of, query_of
 
 _ELSEWHERE: Final = frozenset({301, 307, 400, 403})
@@ -112,7 +111,7 @@ class Access:
             return Reply(response.status, response.headers, body)
 
     @asynccontextmanager
-    async def request(self, call: Call) -> AsyncIterator[tuple[aiohttp.ClientResponse, str]]:
+    async def request(self, call: Call) -> AsyncIterator[tuple[Response, str]]:
         """Send one request; gives a good answer, its body still to come, and the URL.
 
         A bucket in another region and a wrong clock are corrected once, and the request sent once more.
@@ -134,7 +133,7 @@ class Access:
             if corrected or not self._correct(response.status, response.headers, body, endpoint, signer):
                 raise self._failure(response.status, response.headers, body, endpoint, call.asked)
 
-    def chunks(self, response: aiohttp.ClientResponse, url: str, asked: Asked) -> AsyncIterator[bytes]:
+    def chunks(self, response: Response, url: str, asked: Asked) -> AsyncIterator[bytes]:
         """The bytes of an answer as they come."""
         return self._pool.chunks(response, url=url, uri=asked.uri)
 

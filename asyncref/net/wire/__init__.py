@@ -1,0 +1,34 @@
+"""A small HTTP/1.1 client: heads are split, not interpreted; bodies land once, where they are wanted."""
+
+from asyncref.net.wire.connection import BUFFER_BYTES, Response
+from asyncref.net.wire.faults import (
+    ConnectError,
+    ConnectTimeoutError,
+    CutShortError,
+    MalformedError,
+    NoAnswerError,
+    SilenceError,
+    WireError,
+)
+from asyncref.net.wire.head import Headers
+from asyncref.net.wire.origin import Origin, origin_of, split_url
+from asyncref.net.wire.pool import WirePool
+from asyncref.net.wire.request import request_of
+
+__all__ = [
+    "BUFFER_BYTES",
+    "ConnectError",
+    "ConnectTimeoutError",
+    "CutShortError",
+    "Headers",
+    "MalformedError",
+    "NoAnswerError",
+    "Origin",
+    "Response",
+    "SilenceError",
+    "WireError",
+    "WirePool",
+    "origin_of",
+    "request_of",
+    "split_url",
+]

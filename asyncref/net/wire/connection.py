@@ -1,0 +1,294 @@
+"""One connection: it hands the transport's bytes to the answer they belong to, and wakes who waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, cast
+
+from asyncref.net.wire.faults import CutShortError, MalformedError, NoAnswerError, SilenceError, WireError
+from asyncref.net.wire.head import HEAD_BYTES
+from asyncref.net.wire.origin import Origin
+from asyncref.net.wire.receiver import Receiver
+
+BUFFER_BYTES: Final = 2**19
+"""Most that waits for a slow reader, and the longest chunk; half of it, at least, makes one of a long body."""
+_CLOSED: Final = "the answer was left, and its connection belongs to another"
+assert BUFFER_BYTES >= 2 * HEAD_BYTES
+
+
+class Connection(asyncio.BufferedProtocol):
+    """A connection to an origin, made by `dial`, kept and used again by `WirePool`.
+
+    Args:
+        loop: Where it lives.
+        origin: Where it leads.
+        forget: Called once when it is lost.
+
+    Attributes:
+        origin: The same.
+        idle_since_s: When it was last left, on the loop's clock.
+    """
+
+    __slots__ = (
+        "_failure", "_forget", "_is_lost", "_is_paused", "_loop", "_quiet_ticks", "_receiver", "_transport", "_waiter",
+        "idle_since_s", "origin",
+    )  # fmt: skip
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, origin: Origin, forget: Callable[[Connection], None]) -> None:
+        self.origin = origin
+        self.idle_since_s = 0.0
+        self._loop = loop
+        self._forget = forget
+        self._transport: asyncio.Transport | None = None
+        self._receiver: Receiver | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._failure: WireError | None = None
+        self._is_lost = False
+        self._is_paused = False
+        self._quiet_ticks = 0
+
+    # What the transport calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's own is no subclass
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go; one byte for those that nobody asked for."""
+        del sizehint
+        receiver = self._receiver
+        return memoryview(bytearray(1)) if receiver is None else receiver.space()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take the bytes that came."""
+        receiver = self._receiver
+        if receiver is None:
+            self.abort()
+            return
+        self._quiet_ticks = 0
+        try:
+            is_enough = receiver.received(nbytes)
+        except MalformedError as error:
+            self._fail(error)
+            return
+        if receiver.is_full or receiver.has_extra:
+            self._pause()
+        if is_enough:
+            self._wake()
+
+    def eof_received(self) -> None:
+        """Let the transport close."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever waits."""
+        self._is_lost = True
+        receiver = self._receiver
+        if receiver is not None:
+            if exc is None:
+                receiver.ended()
+            if self._failure is None and not receiver.is_complete:
+                said = str(exc) if exc is not None else receiver.missing
+                self._failure = NoAnswerError(said) if receiver.is_untouched else CutShortError(said)
+        self._wake()
+        self._forget(self)
+
+    # What the pool calls
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is not known to be closed."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    async def ask(self, request: bytes, buffer: memoryview, *, bodyless: bool) -> Receiver:
+        """Send a request and wait for the head of its answer; bodies that fit in the buffer come with it.
+
+        Raises:
+            WireError: There is no answer, or none that is HTTP.
+        """
+        assert self._transport is not None
+        assert self._receiver is None
+        receiver = self._receiver = Receiver(buffer, bodyless=bodyless)
+        if self.is_open:
+            self._transport.write(request)
+            await self._wait()
+        if receiver.head is None:
+            raise self._failure or NoAnswerError("it was closed")
+        return receiver
+
+    def leave(self) -> bool:
+        """End the exchange; whether another may follow. A reader that still waits is told."""
+        receiver, self._receiver = self._receiver, None
+        keeps = (
+            receiver is not None
+            and receiver.is_complete
+            and not receiver.has_extra
+            and receiver.head is not None
+            and receiver.head.keeps
+            and self._failure is None
+            and not self._is_lost
+        )
+        if keeps:
+            self._resume()
+        else:
+            self.abort()
+        self._wake()
+        return keeps
+
+    def tick(self, most: int) -> None:
+        """Called in turn: given up at `most` turns in a row without a byte while someone waits for one."""
+        if self._waiter is not None:
+            self._quiet_ticks += 1
+            if self._quiet_ticks >= most:
+                self._fail(SilenceError())
+
+    def abort(self) -> None:
+        """Close at once. Idempotent."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # What an answer calls
+
+    async def more(self, receiver: Receiver) -> None:
+        """Wait until the receiver has what it wants, or nothing more can come.
+
+        Raises:
+            RuntimeError: The answer was left.
+        """
+        if (
+            receiver is self._receiver and self._failure is None and not self._is_lost
+        ):  # closing: its loss is yet to come
+            self._resume()
+            await self._wait()
+        if receiver is not self._receiver:
+            raise RuntimeError(_CLOSED)
+
+    def failure(self) -> WireError:
+        """Why an answer is not whole."""
+        return self._failure or CutShortError("the connection was closed")
+
+    async def _wait(self) -> None:
+        self._waiter = waiter = self._loop.create_future()
+        self._quiet_ticks = 0
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _fail(self, error: WireError) -> None:
+        if self._failure is None:
+            self._failure = error
+        self.abort()
+        self._wake()
+
+    def _pause(self) -> None:
+        transport = self._transport
+        if not self._is_paused and transport is not None and not transport.is_closing():
+            self._is_paused = True
+            transport.pause_reading()
+
+    def _resume(self) -> None:
+        transport = self._transport
+        if self._is_paused and transport is not None and not transport.is_closing():
+            self._is_paused = False
+            transport.resume_reading()
+
+
+class Response:
+    """An answer: its status and headers are here, its body is to come.
+
+    Args:
+        connection: Whose.
+        receiver: What it comes to.
+        release: Gives the connection back.
+
+    Attributes:
+        status: Of three digits.
+        headers: In any case.
+    """
+
+    __slots__ = ("_connection", "_receiver", "_release", "headers", "status")
+
+    def __init__(
+        self, connection: Connection, receiver: Receiver, release: Callable[[Connection, Receiver], None]
+    ) -> None:
+        assert receiver.head is not None
+        self.status = receiver.head.status
+        self.headers = receiver.head.headers
+        self._connection = connection
+        self._receiver: Receiver | None = receiver
+        self._release = release
+
+    async def chunk(self, least: int = BUFFER_BYTES // 2) -> bytes:
+        """The next bytes of the body, at most `BUFFER_BYTES`; empty at its end.
+
+        What came before a failure is given first.
+
+        Args:
+            least: Wait for so many, or the body's end.
+
+        Raises:
+            WireError: The body broke off.
+            RuntimeError: The answer was left.
+        """
+        receiver = self._held()
+        if not receiver.want(least):
+            await self._connection.more(receiver)
+        if not receiver.waiting and not receiver.is_complete:
+            raise self._connection.failure()
+        return receiver.take()
+
+    async def read_into(self, view: memoryview) -> int:
+        """Fill a view with the next bytes of the body; those of an announced length are not copied on their way.
+
+        Args:
+            view: Writable bytes, not empty.
+
+        Returns:
+            How many bytes it took: fewer than fit only before the body's end or a failure, which the next call tells.
+
+        Raises:
+            WireError: The body broke off, and nothing came since the last call.
+            RuntimeError: The answer was left.
+        """
+        receiver = self._held()
+        filled = receiver.take_into(view)
+        while filled < len(view) and not receiver.is_complete:
+            before = filled
+            filled += await self._fill(receiver, view[filled:])
+            if filled == before:
+                break
+        if not filled and not receiver.is_complete:
+            raise self._connection.failure()
+        return filled
+
+    async def _fill(self, receiver: Receiver, view: memoryview) -> int:
+        if not receiver.can_aim:
+            if not receiver.want(min(len(view), BUFFER_BYTES // 2)):
+                await self._connection.more(receiver)
+            return receiver.take_into(view)
+        receiver.aim(view)
+        try:
+            await self._connection.more(receiver)
+        except BaseException:
+            self._connection.abort()  # bytes have gone where nobody counts them
+            raise
+        finally:
+            count = receiver.disarm()
+        return count
+
+    def close(self) -> None:
+        """Leave the answer; its connection is kept if all of the body has come. Idempotent."""
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            self._release(self._connection, receiver)
+
+    def _held(self) -> Receiver:
+        if self._receiver is None:
+            raise RuntimeError(_CLOSED)
+        return self._receiver
