@@ -88,7 +88,9 @@ def parse(text: str) -> Reference:
     if azure:
         inner, _, key = key.partition("/")
         if not inner:
-            raise InvalidURIError("no container after the account", uri=text, hint=f"write {scheme}://{container}/NAME/")
+            raise InvalidURIError(
+                "no container after the account", uri=text, hint=f"write {scheme}://{container}/NAME/"
+            )
         container = f"{container}/{inner}"
     if not container:
         raise InvalidURIError("no bucket or host after the scheme", uri=text, hint=f"write {scheme}://bucket/prefix")
