@@ -80,6 +80,7 @@ class Span:
         waits: A leap from this span is unanswered.
         unread: First key and rows of the pages that the estimate does not know yet.
         known: The last key that it knows.
+        heritage: Origin, position and rows of the stretch before the cut that made this span: it may go on here.
     """
 
     run: int
@@ -99,6 +100,7 @@ class Span:
     waits: bool = False
     unread: tuple[str, int] | None = None
     known: str | None = None
+    heritage: tuple[str, str, int] | None = None
 
 
 @dataclass(slots=True)
@@ -246,12 +248,15 @@ class KeySpace:
         (first, kept), known = span.unread, span.known
         span.unread, span.known = None, last
         span.base = span.base or span.after or first
-        if known is not None and span.origin < first < last:
-            depth = common_prefix(span.origin, last)
-            before = self._alphabet.distance(span.origin, known, depth) / max(1, span.stretch)
-            now = self._alphabet.distance(known, last, depth) / max(1, kept)
-            if now <= before * SAME and before <= now * SAME:
-                span.stretch += kept
+        origin, until, rows = span.heritage or ("", "", 0) if known is None else (span.origin, known, span.stretch)
+        near = known is not None or common_prefix(until, first) >= common_prefix(origin, until) - 1
+        if origin and near and origin < first < last:
+            depth = common_prefix(origin, last)
+            before = self._alphabet.distance(origin, until, depth) / max(1, rows)
+            now = self._alphabet.distance(first if known is None else until, last, depth) / max(1, kept)
+            if 0 < now <= before * SAME and before <= now * SAME:
+                jumped = self._alphabet.distance(until, first, depth) / before if known is None else 0.0
+                span.origin, span.stretch = origin, rows + round(jumped) + kept
                 return
         span.origin, span.stretch = first, kept
 
@@ -345,5 +350,7 @@ class KeySpace:
             return None
         cut = self._open(self.spans.index(victim) + 1, pivot, victim.last)
         cut.beyond, cut.growth = victim.beyond, victim.growth
+        if victim.known is not None:
+            cut.heritage = (victim.origin, victim.known, victim.stretch)
         victim.last, victim.beyond = pivot, None
         return cut
