@@ -126,6 +126,8 @@ class Page:
         refused: What lies there and cannot be an entry, each as `key (reason)`: names that are not UTF-8, broken
             links, sockets and devices. The engine treats them as bad keys.
         skipped: What was rightly left out, by reason, such as `folder_link`.
+        encoded: Whether the server said that it encodes keys; None where that makes no difference. Pages of one
+            listing must agree.
     """
 
     batch: pa.RecordBatch
@@ -137,6 +139,7 @@ class Page:
     body_bytes: int = 0
     refused: tuple[str, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
+    encoded: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ async def test_one_page_is_one_request(backend, proxy):
         (Rewrite(rb"true", b"false"), ProtocolError),
         (Rewrite(rb"false", b"true"), ProtocolError),
         (Rewrite(rb".*", b"not XML at all"), ProtocolError),
-        (Rewrite(rb".*", b""), ProtocolError),
+        (Rewrite(rb".*", b""), BrokenBodyError),
         (error("AuthorizationHeaderMalformed", 400), ProtocolError),
         (error("ExpiredToken", 400), CredentialsError),
     ],

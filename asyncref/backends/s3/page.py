@@ -71,7 +71,7 @@ def root_of(body: bytes) -> bytes:
 def is_whole(body: bytes) -> bool:
     """Whether an answer ends with its root element's closing tag (as far as its root is plain)."""
     root = root_of(body)
-    return not root or body[-256:].rstrip().endswith(b"</%b>" % root)
+    return bool(body) if not root else body[-256:].rstrip().endswith(b"</%b>" % root)
 
 
 def read(body: bytes, keep: Keep) -> Rows:

@@ -21,6 +21,7 @@ from anyio.abc import TaskGroup
 from asyncref.backends.base import Backend
 from asyncref.engine.flow import Lane, Meter
 from asyncref.engine.flow.groups import one_error
+from asyncref.engine.scan.advance import Advance
 from asyncref.engine.scan.folders import FolderTree
 from asyncref.engine.scan.keyspace import KeySpace, Span
 from asyncref.engine.scan.ledger import Coverage, Covered
@@ -118,6 +119,7 @@ class Lister:
     """List what lay there then; None: what lies there now."""
     started: datetime = field(default_factory=lambda: datetime.now(UTC) - timedelta(seconds=2))
     """Objects modified later may or may not be seen; S3's times have one second."""
+    _encoded: bool | None = None
 
     def __post_init__(self) -> None:
         traits = self.backend.traits
@@ -148,9 +150,10 @@ class Lister:
     async def run_serially(self) -> None:
         """List from start to end by the server's own markers, in whatever order it sends; nothing is trimmed."""
         request = self._request(KeyRange())
-        moment = self._moment()
+        moment, advance = self._moment(), Advance(self.uri, self.versions)
         while True:
             page = await self._page(request, moment)
+            advance.saw(page)
             await self._deliver(UNORDERED, page.batch)
             if page.cursor is None:
                 return
@@ -213,13 +216,15 @@ class Lister:
         """List one range to its end, which others may move nearer meanwhile; start those others."""
         piece = self.plan.piece_of(span.after)
         request = self._request(KeyRange(piece.start(span.after), span.last), piece.prefix)
-        moment = self._moment()
+        moment, advance = self._moment(), Advance(self.uri, self.versions)
         coverage = Coverage(span.after, self.versions)
         going_on, beyond = True, None
         while going_on:
             page = await self._page(request, moment)
             self._check_order(span, page)
-            kept = trim(page.batch, KeyRange(span.after, span.last))
+            advance.saw(page)
+            after = span.after if self.versions or span.position is None else span.position
+            kept = trim(page.batch, KeyRange(after, span.last))
             going_on = space.saw(span, page, kept=kept.num_rows, keys=_samples(kept))
             for stolen in space.steal(self.lane.controller.most - space.active):
                 group.start_soon(self._follow, stolen, space, seams, group)
@@ -307,8 +312,12 @@ class Lister:
         is_first = request.cursor is None and request.keys.after is None and request.prefix == asked
         if self.first_page is not None and is_first:
             page, self.first_page = self.first_page, None
-            return page if moment is None else moment(page)
-        page = await self.lane.call(lambda: self.backend.list_page(request))
+        else:
+            page = await self.lane.call(lambda: self.backend.list_page(request))
+        if page.encoded is not None:
+            self._encoded = page.encoded if self._encoded is None else self._encoded
+            if page.encoded != self._encoded:
+                raise ProtocolError("keys come encoded on one page and plain on another", uri=self.uri)
         if page.cursor is not None and page.cursor == request.cursor:
             raise ProtocolError("the server's marker does not advance", uri=self.uri)
         return page if moment is None else moment(page)

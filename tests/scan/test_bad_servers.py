@@ -1,0 +1,205 @@
+"""Servers that get a listing wrong: a retry that succeeds or one clear error; never a short manifest, never a hang."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import anyio
+import pyarrow as pa
+import pytest
+
+from asyncref.engine.scan import Target, scan
+from asyncref.engine.scan.advance import MOST_EMPTY, Advance
+from asyncref.errors import AsyncrefError, BrokenBodyError, ConnectionFailedError, ProtocolError, ServerError
+from asyncref.manifest import Manifest
+from asyncref.model import PAGE_SCHEMA, Cursor, Limits, Page
+from tests.servers.crooked import NAME, Answer, Crooked, Lie, crooked_server
+
+HASTY = Limits(backoff_s=0.0, concurrency=4, attempts=3, idle_timeout_s=0.2, connect_timeout_s=2.0)
+EMPTY = pa.RecordBatch.from_pylist([], schema=PAGE_SCHEMA)
+KEYS = sorted(f"p/{name}{number:02d}" for number in range(23) for name in ("a b+", "é%2F", "n&<"))
+
+
+def rewritten(pattern: str, by: str | Callable[[re.Match[str]], str], times: int = 0) -> Lie:
+    """The page with matches replaced."""
+
+    def lie(answer: Answer) -> None:
+        answer.body = re.sub(pattern, by, answer.body.decode(), count=times, flags=re.DOTALL).encode()
+
+    return lie
+
+
+def changed(change: Callable[[Answer], object]) -> Lie:
+    """The page rendered again after a change of its rows or markers."""
+
+    def lie(answer: Answer) -> None:
+        change(answer)
+        answer.render()
+
+    return lie
+
+
+def sent(**values: object) -> Lie:
+    """The page sent in another way."""
+
+    def lie(answer: Answer) -> None:
+        for name, value in values.items():
+            setattr(answer, name, value)
+
+    return lie
+
+
+def _as_asked(answer: Answer) -> None:
+    """Go on where this page began."""
+    asked = answer.asked
+    if answer.versions and answer.following and asked.get("version-id-marker"):
+        answer.following = asked["key-marker"], asked["version-id-marker"]
+    elif answer.following and asked.get("continuation-token"):
+        answer.following = asked["continuation-token"], ""
+
+
+def _in_circles(answer: Answer) -> None:
+    """From the second page back to behind the first one, again and again."""
+    if answer.following:
+        answer.following = ("p/a b+09", "v0") if answer.versions else ("row 10", "")
+
+
+def _no_latest(answer: Answer) -> None:
+    answer.rows = [(key, version, False) for key, version, _ in answer.rows]
+
+
+def _all_latest(answer: Answer) -> None:
+    answer.rows = [(key, version, True) for key, version, _ in answer.rows]
+
+
+def _backwards(answer: Answer) -> None:
+    answer.rows.reverse()
+
+
+def _without_end(answer: Answer) -> None:
+    answer.following = None
+    answer.body = re.sub(rb"<IsTruncated>\w+</IsTruncated>", b"<IsTruncated>true</IsTruncated>", answer.body)
+    answer.body = re.sub(rb"<Next(\w+)>[^<]*</Next\w+>", b"", answer.body)
+
+
+ERROR = b"<?xml version='1.0'?><Error><Code>InternalError</Code><Message>We failed.</Message></Error>"
+DOCUMENT = "<!DOCTYPE x [<!ENTITY e 'x'>]>"
+
+UNKNOWABLE = AsyncrefError  # whoever encodes without a word, always, has other keys as far as anybody can tell
+
+# What is wrong; what a scan does if it is wrong once, and always: None is a whole manifest.
+LIES: dict[str, tuple[Lie, type[AsyncrefError] | None, type[AsyncrefError] | None]] = {
+    "repeats the markers": (changed(_as_asked), ProtocolError, ProtocolError),
+    "goes in circles": (changed(_in_circles), ProtocolError, ProtocolError),
+    "truncates the XML": (rewritten(r"</(Contents|Version)>.*", "", 1), None, BrokenBodyError),
+    "truncates inside a tag": (rewritten(r"<ETag>.*", "<ETa", 1), None, BrokenBodyError),
+    "loses an element": (rewritten(r"<Size>1</Size>", "", 1), ProtocolError, ProtocolError),
+    "loses a closing tag": (rewritten(r"</Key>", "", 1), ProtocolError, ProtocolError),
+    "gives a page backwards": (changed(_backwards), None, None),
+    "encodes no keys, and says so": (sent(url=False), None, None),
+    "encodes keys, and does not say so": (
+        rewritten("<EncodingType>url</EncodingType>", ""),
+        ProtocolError,
+        UNKNOWABLE,
+    ),
+    "encodes in another way": (rewritten("<EncodingType>url<", "<EncodingType>base64<"), ProtocolError, ProtocolError),
+    "breaks an escape": (rewritten(r"<Key>p/", "<Key>p/%zz", 1), ProtocolError, ProtocolError),
+    "is not UTF-8": (rewritten(r"<Key>p/", "<Key>p/%ff", 1), ProtocolError, ProtocolError),
+    "brings a document type": (rewritten(r"^", DOCUMENT, 1), ProtocolError, ProtocolError),
+    "lies about KeyCount": (rewritten(r"<KeyCount>\d+<", "<KeyCount>999<"), None, None),
+    "answers 200 with an error": (sent(body=ERROR), None, ServerError),
+    "answers 200 with a web page": (sent(body=b"<html><body>Log in</body></html>"), ProtocolError, ProtocolError),
+    "answers 200 with nothing": (sent(body=b""), None, BrokenBodyError),
+    "says that more follows, without a marker": (_without_end, ProtocolError, ProtocolError),
+    "says not whether more follows": (rewritten(r"<IsTruncated>\w+</IsTruncated>", ""), ProtocolError, ProtocolError),
+    "drops the connection": (sent(cut=0), None, BrokenBodyError),
+    "drops the connection in mid-page": (sent(cut=600), None, BrokenBodyError),
+    "stalls in mid-page": (sent(cut=600, then="stall"), None, BrokenBodyError),
+    "never answers": (sent(silent=True), None, BrokenBodyError),
+    "is down for a moment": (sent(status=500, body=ERROR), None, ServerError),
+}
+VERSION_LIES: dict[str, tuple[Lie, type[AsyncrefError] | None, type[AsyncrefError] | None]] = {
+    "gives every key two latest versions": (changed(_all_latest), ProtocolError, ProtocolError),
+    "gives no key a latest version": (changed(_no_latest), ProtocolError, ProtocolError),
+}
+CASES = [
+    pytest.param(
+        *lie, versions, at, id=f"{name}, {'versions' if versions else 'objects'}, {'always' if at is None else at}"
+    )
+    for versions in (0, 2)
+    for name, lie in {**LIES, **(VERSION_LIES if versions else {})}.items()
+    for at in (3, None)
+    if at or (lie[2] is not UNKNOWABLE and (not versions or name in VERSION_LIES))
+]
+
+
+async def scanned(server: Crooked) -> Manifest:
+    with anyio.fail_after(30):
+        return await scan([Target(uri=f"s3://{NAME}/p/")], storage_options=server.storage_options, limits=HASTY)
+
+
+@pytest.mark.parametrize(("lie", "once", "always", "versions", "at"), CASES)
+async def test_what_a_server_gets_wrong_is_made_good_or_named(
+    lie: Lie,
+    once: type[AsyncrefError] | None,
+    always: type[AsyncrefError] | None,
+    versions: int,
+    at: int | None,
+) -> None:
+    async with crooked_server(KEYS, versions=versions) as server:
+        server.lie, server.lies_at = lie, None if at is None else frozenset({at})
+        expected = always if at is None else once
+        if expected is None:
+            manifest = await scanned(server)
+            assert [(entry.path, entry.pin.version) for entry in manifest] == [
+                (key[2:], "v0" if versions else None) for key in KEYS
+            ]
+            assert manifest.record.complete
+        else:
+            with pytest.raises(expected) as caught:
+                await scanned(server)
+            assert NAME in str(caught.value)
+    assert server.requests["list"] < 100
+
+
+async def test_a_server_that_listens_and_never_speaks_is_an_error_within_the_bounds() -> None:
+    async with crooked_server(KEYS) as server:
+        server.lie, server.lies_at = sent(silent=True), None
+        with pytest.raises((BrokenBodyError, ConnectionFailedError), match=r"0\.2 s"):
+            await scanned(server)
+        assert server.requests["list"] == HASTY.attempts
+
+
+@pytest.mark.parametrize("versions", [False, True])
+@pytest.mark.parametrize("circle", [1, 2, 3, 10, 100])
+@pytest.mark.parametrize("before", [0, 1, 7, 50])
+def test_every_circle_of_markers_is_left_soon(versions: bool, circle: int, before: int) -> None:
+    places = [
+        number if number < before else before + (number - before) % circle for number in range(3 * before + 4 * circle)
+    ]
+    pages = [_page(f"{place:03d}", Cursor(f"{place}")) for place in places]
+    with pytest.raises(ProtocolError, match="advance"):
+        _see(Advance("", versions), pages)
+
+
+def test_the_same_rows_under_new_tokens_are_noticed_but_not_many_versions_of_one_key() -> None:
+    _see(Advance("", versions=True), [_page("key", Cursor("key", f"{number}")) for number in range(100)])
+    with pytest.raises(ProtocolError, match="advance"):
+        _see(Advance("", versions=False), [_page("key", Cursor(f"{number}")) for number in range(100)])
+
+
+def test_empty_pages_for_ever_are_an_error() -> None:
+    pages = [_page(None, Cursor(f"{number}")) for number in range(MOST_EMPTY + 1)]
+    _see(Advance("", versions=False), pages[1:])
+    with pytest.raises(ProtocolError, match="without a row"):
+        _see(Advance("", versions=False), pages)
+
+
+def _see(advance: Advance, pages: list[Page]) -> None:
+    for page in pages:
+        advance.saw(page)
+
+
+def _page(key: str | None, cursor: Cursor) -> Page:
+    return Page(EMPTY, key, key, cursor, seen=int(key is not None))
