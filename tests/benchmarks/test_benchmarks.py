@@ -23,6 +23,7 @@ QUICK = {
     "layouts": ["--layouts", "astral", "--keys", "3000", "--latency-ms", "5"],
     "throttle": ["--seconds", "1"],
     "resume": ["--keys", "3000", "--trials", "1", "--cases", "list"],
+    "fetch": ["--cases", "small-1k,large", "--tools", "asyncref,obstore", "--share", "0.002"],
     "gcs": ["--keys", "3000", "--layouts", "folders", "--latency-ms", "5"],
     "azure": ["--keys", "6000", "--layouts", "folders", "--latency-ms", "5"],
 }

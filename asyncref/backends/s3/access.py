@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any, Final
@@ -21,6 +22,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, MissingDependencyException
 
+from asyncref.backends.base import Receive
 from asyncref.backends.s3.answers import Asked, date_s, elements, failure, region_of
 from asyncref.backends.s3.settings import S3Settings
 from asyncref.errors import AsyncrefError, OptionError, WrongRegionError
@@ -136,6 +138,10 @@ class Access:
     def chunks(self, response: Response, url: str, asked: Asked) -> AsyncIterator[bytes]:
         """The bytes of an answer as they come."""
         return self._pool.chunks(response, url=url, uri=asked.uri)
+
+    def receiver(self, response: Response, url: str, asked: Asked) -> Receive:
+        """Fills buffers with the same bytes; see `Body.receive`."""
+        return partial(self._pool.read_into, response, url=url, uri=asked.uri)
 
     async def aclose(self) -> None:
         """Close the pool. Idempotent."""

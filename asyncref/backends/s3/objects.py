@@ -61,7 +61,8 @@ async def read(access: Access, request: ReadRequest) -> AsyncIterator[Body]:
         headers["if-match"] = request.if_match
     async with access.request(Call(asked, "GET", request.key, query, headers)) as (response, url):
         answer = _answer(response.status, response.headers, asked)
-        yield Body(answer, _counted(access.chunks(response, url, asked), answer, asked))
+        chunks = _counted(access.chunks(response, url, asked), answer, asked)
+        yield Body(answer, chunks, access.receiver(response, url, asked))
 
 
 async def versioning(access: Access) -> bool | None:
