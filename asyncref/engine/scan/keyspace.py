@@ -44,9 +44,9 @@ LEAST_PAGES: Final = 4.0
 FREE_WASTE: Final = 1.0
 """Requests in vain that any listing may cost: see `KeySpace._waste` for what larger ones may."""
 FEW_PAGES: Final = 20
-SOME_PAGES: Final = 40
+SOME_PAGES: Final = 80
 RAMP: Final = 0.25
-WASTE_A_PAGE: Final = 0.08
+WASTE_A_PAGE: Final = 0.07
 GUESS: Final = 2.0
 """What a guess counts at most, in multiples of what was found."""
 TRUST: Final = 0.25
