@@ -12,6 +12,7 @@ from typing import Any
 import uvloop
 
 import asyncref
+from asyncref.manifest import ManifestStore
 
 
 async def scan(options: dict[str, Any]) -> dict[str, Any]:
@@ -26,13 +27,12 @@ async def scan(options: dict[str, Any]) -> dict[str, Any]:
     limits = asyncref.Limits(concurrency=options.get("concurrency"))
     manifest = await asyncref.scan(options["uri"], storage_options=storage, limits=limits, resume=options.get("resume"))
     with tempfile.TemporaryDirectory(dir=options.get("folder")) as folder:
-        target = Path(folder) / "manifest.parquet"
-        manifest.save(target)
+        ManifestStore(Path(folder)).put(manifest)  # as `log` keeps it
         return {
             "objects": len(manifest),
             "digest": manifest.digest,
             "continued": _continued(manifest),
-            "manifest_bytes": target.stat().st_size,
+            "manifest_bytes": sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()),
             "scan_s": time.perf_counter() - before,
         }
 
