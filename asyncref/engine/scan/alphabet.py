@@ -57,21 +57,21 @@ class Signs:
             interpolated, the first `_NEAR` of a gap as closely as if all were in use: scripts are dense, with gaps between.
     """
 
-    __slots__ = ("_ascii", "_low", "_marks", "_places", "_starts", "_unit", "known")
+    __slots__ = ("_ascii", "_low", "_marks", "_starts", "_unit", "known", "places")
 
     def __init__(self, ascii_: str, marks: Sequence[int]) -> None:
         self.known = bool(ascii_ or marks)
         share = 1.0 / max(1, len(ascii_) + len(marks))
         self._ascii, self._marks = ascii_, marks
         self._low = len(ascii_) * share
-        self._places = {character: (rank * share, share) for rank, character in enumerate(ascii_)}
+        self.places = {character: (rank * share, share) for rank, character in enumerate(ascii_)}
         self._starts = list(accumulate((_units(high - low) for low, high in pairwise(marks)), initial=0.0))
         self._unit = (1.0 - self._low) / (self._starts[-1] + 1.0)
 
     def place(self, character: str) -> tuple[float, float]:
         """Where a character starts, and its share: 0 for one that is not expected."""
-        if character in self._places:
-            return self._places[character]
+        if character in self.places:
+            return self.places[character]
         if (point := ord(character)) < _ASCII:
             return (self._low * bisect_left(self._ascii, character) / len(self._ascii) if self._ascii else 0.0), 0.0
         at = bisect_right(self._marks, point) - 1
@@ -203,12 +203,12 @@ class Alphabet:
 
     def fraction(self, key: str, depth: int, *, wide: bool = False) -> float:
         """Where a key lies among all that share its first `depth` characters: 0 to 1."""
-        value, width = 0.0, 1.0
-        for at in range(depth, len(key)):
-            signs = self._at(at, wide)
+        value, width, depths = 0.0, 1.0, self._depths
+        for at in range(depth, min(len(key), len(depths))):  # asked a dozen times a page: few calls
+            signs = depths[at].views.get(wide) or self._at(at, wide)
             if not signs.known or width < _PRECISION:
                 break
-            start, share = signs.place(key[at])
+            start, share = signs.places.get(key[at]) or signs.place(key[at])
             value += width * start
             width *= share
         return min(value, 1.0)
