@@ -80,7 +80,9 @@ _RULES: Final = {
     "manifests": _Rule(
         "folder of manifests, shared by all who share the registry", ("ASYNCREF_MANIFESTS",), _default_manifests
     ),
-    "mounts": _Rule("folders that lie elsewhere here: /there=/here, several divided by :", ("ASYNCREF_MOUNTS",), lambda _: ""),
+    "mounts": _Rule(
+        "folders that lie elsewhere here: /there=/here, several divided by :", ("ASYNCREF_MOUNTS",), lambda _: "none"
+    ),
     "project": _Rule("project of runs and artifacts", ("WANDB_PROJECT",), lambda _: "uncategorized"),
     "entity": _Rule("user or team that owns the project", ("WANDB_ENTITY",), _default_entity),
     "artifacts": _Rule(
