@@ -106,7 +106,10 @@ class Places:
             UnknownSchemeError, OptionError: It cannot be opened.
         """
         options = merged(source, self._explicit)
-        mark = orjson.dumps([source.scheme, source.container, options], default=repr, option=orjson.OPT_SORT_KEYS)
+        # Of files each folder is a place of its own: whether it is there at all is asked once.
+        folder = source.prefix if not source.container and source.prefix.endswith("/") else ""
+        named = [source.scheme, source.container, folder, options]
+        mark = orjson.dumps(named, default=repr, option=orjson.OPT_SORT_KEYS)
         if mark not in self._open:
             backend = open_backend(Reference(source.scheme, source.container, source.prefix), options, self._limits)
             most = backend.traits.concurrency
