@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncref.backends import file as file_module
 from asyncref.backends import open_backend
 from asyncref.backends.base import Backend, Body
 from asyncref.backends.file import FileBackend, open_file, typed_key
@@ -249,7 +248,7 @@ async def test_a_folder_without_permission_is_denied_and_not_empty(backend, clos
 
 
 async def test_a_huge_folder_comes_in_bounded_pages_even_when_slow(backend, tmp_path, monkeypatch):
-    monkeypatch.setattr(file_module, "_SLOW_STAT_S", 0.0)
+    monkeypatch.setattr("asyncref.backends.file.listing._SLOW_STAT_S", 0.0)
     names = sorted(f"{number}-é" if number % 3 else f"{number}" for number in range(2500))
     for name in names:
         (tmp_path / name).touch()

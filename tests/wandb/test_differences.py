@@ -231,7 +231,7 @@ async def test_a_name_outside_the_artifact_is_refused_by_both(
 async def test_an_unknown_scheme_is_an_error_and_not_tracked_by_its_name(theirs: Client) -> None:
     reference = {"uri": "abc://somewhere/else", "name": "n"}
     assert theirs.track(reference).contents["n"] == {"digest": reference["uri"], "ref": reference["uri"]}
-    with pytest.raises(UnknownSchemeError, match="file, s3"):
+    with pytest.raises(UnknownSchemeError, match=r"known are .*file, .*s3"):
         track(reference)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import time
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Final, Self
 
 from asyncref.backends.file.failure import path_of, translated
+from asyncref.backends.file.hashes import State
 from asyncref.errors import ChangedError, NotFoundError, UnsupportedError
 from asyncref.model import Pin
 
@@ -17,17 +19,20 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BUFFER_BYTES: Final = 1 << 20
 STEP_BYTES: Final = 64 << 20
 """What one call hashes at most: about 0.1 s, after which a cancelled task notices."""
+_STEP_S: Final = 0.2  # a slow mount is not mistaken for one that hangs
 
 
 class OpenFile:
     """A regular file, open for reading.
 
     Args:
-        key: Absolute path.
+        path: Absolute, on this machine.
         uri: For errors.
 
     Attributes:
         size: Bytes when it was opened.
+        state: What it was then.
+        opened_ns: When that was, nanoseconds since 1970.
 
     Raises:
         NotFoundError: Nothing there, or a folder.
@@ -35,13 +40,13 @@ class OpenFile:
         AccessDeniedError: Not readable.
     """
 
-    def __init__(self, key: str, uri: str) -> None:
+    def __init__(self, path: str, uri: str) -> None:
         self._uri = uri
-        path = path_of(key)
+        raw = path_of(path)
         try:
             # Looked at before it is opened: to open a device may do something, to open a pipe waits.
-            mode = os.stat(path).st_mode  # noqa: PTH116  bytes paths, whatever the locale
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK) if stat.S_ISREG(mode) else -1
+            mode = os.stat(raw).st_mode  # noqa: PTH116  bytes paths, whatever the locale
+            self._fd = os.open(raw, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK) if stat.S_ISREG(mode) else -1
         except OSError as error:
             raise translated(error, uri) from error
         _require_regular(mode, uri)
@@ -53,7 +58,9 @@ class OpenFile:
         except BaseException:
             self.close()
             raise
-        self.size = self._before.st_size
+        self.opened_ns = time.time_ns()
+        self.state = State.of(self._before)
+        self.size = self.state.size
 
     def __enter__(self) -> Self:
         return self
@@ -80,8 +87,8 @@ class OpenFile:
         Raises:
             ChangedError: The file changed since it was opened.
         """
-        stop = self._hashed_bytes + STEP_BYTES
-        while self._hashed_bytes < stop:
+        stop, late_s = self._hashed_bytes + STEP_BYTES, time.monotonic() + _STEP_S
+        while self._hashed_bytes < stop and (not self._hashed_bytes or time.monotonic() < late_s):
             try:
                 chunk = os.read(self._fd, min(_BUFFER_BYTES, self.size + 1))
             except OSError as error:
@@ -92,20 +99,24 @@ class OpenFile:
             self._hashed_bytes += len(chunk)
         return None
 
+    def fileno(self) -> int:
+        """Its descriptor."""
+        return self._fd
+
     def require_unchanged(self) -> None:
         """Look again.
 
         Raises:
             ChangedError: Size, times or identity are no longer what they were when it was opened.
         """
-        if _identity(self._fstat()) != _identity(self._before):
+        if State.of(self._fstat()) != self.state:
             raise ChangedError("the file changed while it was read", uri=self._uri)
 
     def _pin(self) -> Pin:
         self.require_unchanged()
         if self._hashed_bytes != self.size:
             raise ChangedError(f"{self._hashed_bytes} bytes were read of {self.size}", uri=self._uri)
-        modified = _EPOCH + timedelta(microseconds=self._before.st_mtime_ns // 1000)
+        modified = _EPOCH + timedelta(microseconds=self.state.mtime_ns // 1000)
         return Pin(size=self.size, checksum=f"md5:{self._md5.hexdigest()}", modified=modified)
 
     def _fstat(self) -> os.stat_result:
@@ -113,10 +124,6 @@ class OpenFile:
             return os.fstat(self._fd)
         except OSError as error:
             raise translated(error, self._uri) from error
-
-
-def _identity(found: os.stat_result) -> tuple[int, ...]:
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _require_regular(mode: int, uri: str) -> None:

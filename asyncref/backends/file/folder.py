@@ -1,4 +1,4 @@
-"""One folder as pages: names by one scan, then size and time of a page's files. Blocking; run in threads."""
+"""One folder as pages: names by one scan, then size and times of a page's files. Blocking; run in threads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import stat
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asyncref.backends.file.failure import translated
+from asyncref.backends.file.hashes import State
 from asyncref.errors import NotFoundError
 from asyncref.model import PAGE_SCHEMA
 
@@ -63,8 +64,58 @@ class _Bytes(Sequence[bytes]):
         return len(self.column)
 
 
+class Scan:
+    """A scan of one folder, in steps, so that a huge one is not mistaken for one that hangs.
+
+    Args:
+        path: Ends in `/`.
+        step_names: Most names a step.
+        stat_most: Look at so many files on the way, keeping the interpreter's lock: for local disks.
+
+    Attributes:
+        stats: What was looked at.
+
+    Raises:
+        OSError: As the operating system says; `step` raises so, too.
+    """
+
+    def __init__(self, path: bytes, step_names: int = 50_000, *, stat_most: int = 0) -> None:
+        self._found = os.scandir(path)
+        self._step_names = step_names
+        self._stat_most = stat_most
+        self.stats: dict[bytes, os.stat_result] = {}
+        self._names: list[bytes] = []
+        self._kinds = bytearray()
+
+    def step(self) -> Names | None:
+        """Read on; all names once there are no more."""
+        names, kinds, stats, stat_most = self._names, self._kinds, self.stats, self._stat_most
+        stop = len(names) + self._step_names
+        try:
+            for item in self._found:
+                names.append(item.name)
+                if not item.is_file(follow_symlinks=False):  # d_type: no call on every usual file system
+                    kinds.append(_kind(item))
+                else:
+                    kinds.append(FILE)
+                    if len(names) <= stat_most:
+                        try:
+                            stats[item.name] = item.stat(follow_symlinks=False)
+                        except OSError:
+                            continue  # whoever looks again says what it is
+                if len(names) >= stop:
+                    return None
+        except BaseException:
+            self._found.close()
+            raise
+        self._found.close()
+        column = pa.array(names, pa.binary())
+        order = pc.sort_indices(column)
+        return Names(column.take(order), np.frombuffer(bytes(kinds), np.uint8)[order.to_numpy()])
+
+
 def read_names(path: bytes) -> Names:
-    """Scan one folder.
+    """Scan one folder to its end.
 
     Args:
         path: Ends in `/`.
@@ -72,24 +123,17 @@ def read_names(path: bytes) -> Names:
     Raises:
         OSError: As the operating system says.
     """
-    names: list[bytes] = []
-    kinds = bytearray()
-    with os.scandir(path) as found:
-        for item in found:
-            names.append(item.name)
-            kinds.append(_kind(item))
-    column = pa.array(names, pa.binary())
-    order = pc.sort_indices(column)
-    return Names(column.take(order), np.frombuffer(bytes(kinds), np.uint8)[order.to_numpy()])
+    scan = Scan(path)
+    while (names := scan.step()) is None:
+        pass
+    return names
 
 
 def _kind(item: os.DirEntry[bytes]) -> int:
-    """From the directory itself, without a stat (d_type), on every usual file system."""
-    if item.is_symlink():
-        return LINK
-    if item.is_file(follow_symlinks=False):
-        return FILE
-    return FOLDER if item.is_dir(follow_symlinks=False) else OTHER
+    """Of what is no file: from the directory itself, as above."""
+    if item.is_dir(follow_symlinks=False):
+        return FOLDER
+    return LINK if item.is_symlink() else OTHER
 
 
 @dataclass(slots=True)
@@ -98,70 +142,100 @@ class Rows:
 
     Attributes:
         names: Those that are files.
-        sizes: Bytes.
-        times: Last modification, microseconds since 1970.
+        states: What tells each from what it was at another time.
+        md5s: Of the content, where it is known without reading; empty: nobody was asked.
         refused: What cannot be an entry, with the reason.
         skipped: What is rightly left out, by reason.
     """
 
     names: list[bytes] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    times: list[int] = field(default_factory=list)
+    states: list[State] = field(default_factory=list)
+    md5s: list[bytes | None] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
 
     def extend(self, other: Rows) -> None:
         """Append what follows."""
         self.names += other.names
-        self.sizes += other.sizes
-        self.times += other.times
+        self.states += other.states
+        self.md5s += other.md5s
         self.refused += other.refused
         self.skipped.update(other.skipped)
 
     def batch(self, prefix: str) -> pa.RecordBatch:
-        """The files as a page of `PAGE_SCHEMA`: keys, sizes, times; no pin."""
-        count = len(self.names)
+        """The files as a page of `PAGE_SCHEMA`: keys, sizes, times, and the MD5s that are known without reading."""
+        count, head = len(self.names), prefix.encode()
+        times = np.fromiter((state.mtime_ns for state in self.states), np.int64, count) // 1000
         known: dict[str, pa.Array[Any]] = {
-            "key": pa.array([prefix.encode() + name for name in self.names], pa.binary()).cast(pa.string()),
-            "size": pa.array(self.sizes, pa.int64()),
-            "modified": pa.array(self.times, pa.int64()).cast(pa.timestamp("us", tz="UTC")),
+            "key": pa.array([head + name for name in self.names], pa.binary()).cast(pa.string()),
+            "size": pa.array([state.size for state in self.states], pa.int64()),
+            "md5": pa.array(self.md5s or [None] * count, pa.binary(16)),
+            "modified": pa.array(times).cast(pa.timestamp("us", tz="UTC")),
         }
         arrays = [known.get(column.name, pa.nulls(count, column.type)) for column in PAGE_SCHEMA]
         return pa.RecordBatch.from_arrays(arrays, schema=PAGE_SCHEMA)
 
 
-def look_at(prefix: str, names: Sequence[bytes], kinds: Sequence[int]) -> Rows:
+def look_at(
+    prefix: str,
+    names: Sequence[bytes],
+    kinds: Sequence[int],
+    path: bytes | None = None,
+    stats: Mapping[bytes, os.stat_result] | None = None,
+) -> Rows:
     """Stat files and links, refuse what has no bytes of its own. Cost: one stat a name.
 
     What vanished since the scan is left out: it is not there.
+
+    Args:
+        prefix: What keys start with.
+        names: In the folder.
+        kinds: Of each name.
+        path: Where the folder lies here; None: where `prefix` says.
+        stats: Of names that were looked at already.
 
     Raises:
         RetryableError: A file server that may answer later.
         AccessDeniedError: The folder lets names be read, and nothing more.
     """
     rows = Rows()
-    folder = prefix.encode()
+    folder = prefix.encode() if path is None else path
+    texts, known = _all_text(names), stats or {}
     for name, kind in zip(names, kinds, strict=True):
-        if text_of(name) is None:
+        if not texts and text_of(name) is None:
             rows.refused.append(f"{prefix}{shown(name)} (not UTF-8)")
+        elif kind == FILE:
+            try:
+                found = known.get(name) or os.stat(folder + name)  # noqa: PTH116  a path object costs more than the call
+            except OSError as error:
+                _account(rows, f"{prefix}{shown(name)}", folder + name, error, linked=False)
+                continue
+            _enter(rows, prefix, name, found, linked=False)
+        elif kind == LINK:
+            _follow(rows, prefix, folder, name)
         elif kind == OTHER:
             rows.refused.append(f"{prefix}{shown(name)} (a socket, pipe or device)")
-        elif kind != FOLDER:
-            _look(rows, prefix, folder, name, linked=kind == LINK)
     return rows
 
 
-def _look(rows: Rows, prefix: str, folder: bytes, name: bytes, *, linked: bool) -> None:
+def _all_text(names: Sequence[bytes]) -> bool:
+    return text_of(b"/".join(names)) is not None
+
+
+def _follow(rows: Rows, prefix: str, folder: bytes, name: bytes) -> None:
     path = folder + name
     try:
-        found = os.stat(path)  # noqa: PTH116  a path object an entry costs more than the call
+        found = os.stat(path)  # noqa: PTH116  as above
     except OSError as error:
-        _account(rows, f"{prefix}{shown(name)}", path, error, linked=linked)
+        _account(rows, f"{prefix}{shown(name)}", path, error, linked=True)
         return
+    _enter(rows, prefix, name, found, linked=True)
+
+
+def _enter(rows: Rows, prefix: str, name: bytes, found: os.stat_result, *, linked: bool) -> None:
     if stat.S_ISREG(found.st_mode):
         rows.names.append(name)
-        rows.sizes.append(found.st_size)
-        rows.times.append(found.st_mtime_ns // 1000)
+        rows.states.append(State.of(found))
     elif not stat.S_ISDIR(found.st_mode):
         rows.refused.append(f"{prefix}{shown(name)} (a socket, pipe or device)")
     elif linked:

@@ -1,0 +1,303 @@
+"""Files on mounts: hashes kept of what did not change, mounts that are elsewhere, gone, empty or hanging."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import anyio
+import pytest
+
+import asyncref
+from asyncref.backends.file import FileBackend
+from asyncref.backends.file.content import OpenFile
+from asyncref.backends.file.folder import Scan
+from asyncref.backends.file.ground import Mounts
+from asyncref.backends.file.hashes import Hashes, State
+from asyncref.backends.file.threads import Threads
+from asyncref.errors import (
+    AccessDeniedError,
+    ConnectionFailedError,
+    ContainerNotFoundError,
+    OptionError,
+    StorageError,
+)
+from asyncref.model import Limits, ListRequest
+
+NOW_NS = time.time_ns()
+QUICK = Limits(attempts=2, backoff_s=0.001)
+
+
+@pytest.fixture
+def settled(monkeypatch):
+    """Files count as settled at once: nobody can set a ctime back, and no test waits three seconds."""
+    monkeypatch.setattr("asyncref.backends.file.hashes._SETTLED_NS", -(10**12))
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in ("a", "b", "one/c", "one/two/d"):
+        path = tmp_path / "tree" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode() * 1000)
+    return tmp_path / "tree"
+
+
+@pytest.fixture
+def opened(monkeypatch) -> list[str]:
+    """Every file whose content was asked for."""
+    paths: list[str] = []
+
+    class Watched(OpenFile):
+        def __init__(self, path: str, uri: str) -> None:
+            paths.append(path)
+            super().__init__(path, uri)
+
+    monkeypatch.setattr("asyncref.backends.file.OpenFile", Watched)
+    return paths
+
+
+def options(tmp_path: Path) -> dict[str, str]:
+    return {"hash_cache": str(tmp_path / "hashes.db")}
+
+
+@pytest.mark.usefixtures("settled")
+async def test_a_second_scan_reads_no_content(tree, tmp_path, opened):
+    first = await asyncref.scan(f"file://{tree}/", storage_options=options(tmp_path))
+    assert len(opened) == 4
+    opened.clear()
+    second = await asyncref.scan(f"file://{tree}/", storage_options=options(tmp_path))
+    assert opened == []
+    assert (second.digest, second.identity) == (first.digest, first.identity)
+    assert "stat" not in second.record.requests or second.record.requests["stat"] == 0
+
+
+@pytest.mark.usefixtures("settled")
+async def test_only_what_changed_is_read_again(tree, tmp_path, opened):
+    before = await asyncref.scan(f"file://{tree}/", storage_options=options(tmp_path))
+    opened.clear()
+    stat = (tree / "b").stat()
+    (tree / "b").write_bytes(b"B" * 1000)
+    os.utime(tree / "b", ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as rsync does; the ctime tells nevertheless
+    after = await asyncref.scan(f"file://{tree}/", storage_options=options(tmp_path))
+    assert opened == [f"{tree}/b"]
+    assert [change.path for change in before.diff(after)] == ["b"]
+
+
+async def test_a_file_that_changed_just_now_is_not_kept(tree, tmp_path, opened):
+    for _ in range(2):
+        await asyncref.scan(f"file://{tree}/", storage_options=options(tmp_path))
+    assert len(opened) == 8
+
+
+@pytest.mark.parametrize("changed_ns", [NOW_NS - 3_000_000_001, NOW_NS - 2_999_999_999, NOW_NS + 1])
+@pytest.mark.parametrize("which", ["mtime_ns", "ctime_ns"])
+def test_three_seconds_must_have_passed_since_the_last_change(tmp_path, changed_ns, which):
+    state = State(1, 2**64 - 5, 3, 4, 5)._replace(**{which: changed_ns})
+    hashes = Hashes(tmp_path / "h.db")
+    hashes.keep(state, b"m" * 16, hashed_ns=NOW_NS)
+    hashes.close()
+    settled = changed_ns <= NOW_NS - 3_000_000_000
+    assert Hashes(tmp_path / "h.db").find([state]) == [b"m" * 16 if settled else None]
+
+
+def test_any_other_state_is_another_content(tmp_path):
+    state = State(2**63 + 1, 2**64 - 1, 10, 20, 30)
+    hashes = Hashes(tmp_path / "h.db")
+    hashes.keep(state, b"m" * 16, hashed_ns=NOW_NS)
+    hashes.close()
+    others = [state._replace(**{name: getattr(state, name) - 1}) for name in State._fields]
+    assert hashes.find([*others, state]) == [None] * 5 + [b"m" * 16]
+    assert hashes.find([]) == []
+
+
+@pytest.mark.parametrize("content", [b"no database at all, but long enough to be looked at" * 50, b""])
+async def test_a_damaged_cache_is_not_used_and_breaks_nothing(tree, tmp_path, content, caplog):
+    (tmp_path / "hashes.db").write_bytes(content)
+    with sqlite3.connect(":memory:"):
+        manifest = await asyncref.scan(f"file://{tree}/", storage_options=options(tmp_path))
+    assert len(manifest) == 4
+    assert ("is not used" in caplog.text) == bool(content)
+
+
+@pytest.mark.usefixtures("settled")
+async def test_without_checksums_the_cache_changes_nothing(tree, tmp_path):
+    unpinned = await asyncref.scan(f"file://{tree}/", checksum=False, storage_options={"hash_cache": False})
+    await asyncref.scan(f"file://{tree}/", storage_options=options(tmp_path))
+    again = await asyncref.scan(f"file://{tree}/", checksum=False, storage_options=options(tmp_path))
+    assert again.identity == unpinned.identity
+
+
+# Mounts.
+
+
+async def test_a_mount_that_lies_elsewhere_here_is_found_by_option(tree, tmp_path):
+    mounts = {"/no/such/mount": str(tree)}
+    manifest = await asyncref.scan("file:///no/such/mount/", storage_options={"file": {"mounts": mounts}})
+    assert [entry.ref for entry in manifest][:2] == ["file:///no/such/mount/a", "file:///no/such/mount/b"]
+    await asyncref.fetch(manifest, tmp_path / "copy", storage_options={"file": {"mounts": mounts}})
+    assert (tmp_path / "copy/one/two/d").read_bytes() == b"one/two/d" * 1000
+
+
+async def test_a_mount_that_lies_elsewhere_here_is_found_by_setting(tree, tmp_path, monkeypatch):
+    manifest = await asyncref.scan(f"file://{tree}/")
+    tree.rename(tmp_path / "moved")
+    monkeypatch.setenv("ASYNCREF_MOUNTS", f"/x=/y:{tree}={tmp_path}/moved")
+    await asyncref.fetch(manifest, tmp_path / "copy")
+    assert (tmp_path / "copy/a").read_bytes() == b"a" * 1000
+
+
+def test_the_longest_mount_that_fits_decides():
+    mounts = Mounts.of({"/data": "/mnt/1", "/data/big/": "/mnt/2/", "/": "/root-of-all"})
+    wanted = {
+        "/data": "/mnt/1",
+        "/data/": "/mnt/1/",
+        "/data/x": "/mnt/1/x",
+        "/data/big/x": "/mnt/2/x",
+        "/data/bigger": "/mnt/1/bigger",
+        "/database": "/root-of-all/database",
+    }
+    assert {key: mounts.here(key) for key in wanted} == wanted
+    assert Mounts.of("/a=/b:/c=/d").pairs == (("/a", "/b"), ("/c", "/d"))
+    assert Mounts.of(None).here("/a") == "/a"
+
+
+@pytest.mark.parametrize("given", ["/a", "a=/b", {"/a": "b"}, {"rel": "/b"}, [1]])
+def test_a_mount_that_is_no_folder_is_refused(given):
+    with pytest.raises(OptionError, match="mounts"):
+        Mounts.of(given)
+
+
+@pytest.mark.parametrize("empty", [False, True])
+async def test_a_mount_that_is_not_there_is_one_error(tree, tmp_path, empty):
+    manifest = await asyncref.scan(f"file://{tree}/")
+    tree.rename(tmp_path / "away")
+    if empty:
+        tree.mkdir()
+    with pytest.raises(ContainerNotFoundError, match="empty" if empty else "no such folder") as caught:
+        await asyncref.fetch(manifest, tmp_path / "copy", limits=QUICK)
+    assert "mounted" in str(caught.value)
+    assert f"file://{tree}/" in str(caught.value)
+
+
+async def test_of_two_mounts_the_one_that_is_not_there_is_named(tree, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "z").write_bytes(b"z")
+    manifest = await asyncref.scan([f"file://{tree}/", f"file://{other}/"])
+    (other / "z").unlink()
+    other.rmdir()
+    with pytest.raises(ContainerNotFoundError, match="other"):
+        await asyncref.fetch(manifest, tmp_path / "copy", limits=QUICK)
+
+
+async def test_a_mount_that_goes_away_in_mid_scan_is_an_error_and_not_an_end(tree, tmp_path):
+    backend = FileBackend(threads=2, folder=f"{tree}/")
+    page = await backend.list_page(ListRequest(prefix=f"{tree}/"))
+    tree.rename(tmp_path / "away")
+    tree.mkdir()
+    with pytest.raises(StorageError, match="went away") as caught:
+        await backend.list_page(ListRequest(prefix=page.folders[0]))
+    assert not isinstance(caught.value, ContainerNotFoundError)
+    with pytest.raises(StorageError, match="went away"):
+        await backend.stat(f"{tree}/a")
+    await backend.aclose()
+
+
+async def test_a_single_folder_that_vanished_in_mid_scan_is_only_that(tree):
+    backend = FileBackend(threads=2, folder=f"{tree}/")
+    await backend.list_page(ListRequest(prefix=f"{tree}/"))
+    with pytest.raises(ContainerNotFoundError):
+        await backend.list_page(ListRequest(prefix=f"{tree}/three/"))
+    await backend.aclose()
+
+
+@pytest.fixture
+def hanging(monkeypatch):
+    """A file system whose folders hang until the test ends."""
+    release = threading.Event()
+    scandir = os.scandir
+
+    def hang(path):
+        if isinstance(path, bytes) and b"hanging" in path:
+            release.wait()
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", hang)
+    yield
+    release.set()
+
+
+@pytest.mark.usefixtures("hanging")
+async def test_a_mount_that_hangs_is_bounded_and_named(tmp_path):
+    (tmp_path / "hanging").mkdir()
+    limits = Limits(idle_timeout_s=0.2, attempts=2, backoff_s=0.001)
+    with pytest.raises(ConnectionFailedError, match=r"hangs: .* within 0.2 s") as caught:
+        await asyncref.scan(f"file://{tmp_path}/hanging/", limits=limits)
+    assert f"file://{tmp_path}/hanging/" in str(caught.value)
+
+
+def test_a_program_ends_although_a_call_hangs(tmp_path):
+    (tmp_path / "hanging").mkdir()
+    script = f"""
+import os, time, asyncref
+from asyncref import blocking
+scandir = os.scandir
+os.scandir = lambda path: time.sleep(600) if isinstance(path, bytes) and b"hanging" in path else scandir(path)
+try:
+    blocking.scan("file://{tmp_path}/hanging/", limits=asyncref.Limits(idle_timeout_s=0.2, attempts=1))
+except asyncref.errors.ConnectionFailedError as error:
+    print("named", error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith("named")
+
+
+async def test_threads_work_again_once_what_hung_has_come_back():
+    threads, release = Threads(2, patience_s=0.1, uri="file:///x"), threading.Event()
+    with pytest.raises(ConnectionFailedError):
+        await threads.run(release.wait)
+    with pytest.raises(ConnectionFailedError):
+        await threads.run(lambda: 1)
+    release.set()
+    deadline = time.monotonic() + 10
+    while threads._crew.overdue and time.monotonic() < deadline:
+        await anyio.sleep(0.001)
+    assert await threads.run(lambda: 1) == 1
+    assert threads.run_here(lambda: 2) == 2
+    threads.close()
+
+
+async def test_an_error_in_a_thread_is_raised_where_it_is_waited_for():
+    threads = Threads(1, patience_s=10, uri="file:///x")
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            await threads.run(lambda: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
+            threads.run_here(lambda: 1 // 0)
+    threads.close()
+    assert await threads.run(lambda: 5) == 5
+    threads.close()
+
+
+async def test_a_huge_folder_is_scanned_in_steps(tmp_path, monkeypatch):
+    monkeypatch.setattr(Scan.__init__, "__defaults__", (7,))
+    for number in range(50):
+        (tmp_path / f"{number:02}").touch()
+    backend = FileBackend(threads=2)
+    page = await backend.list_page(ListRequest(prefix=f"{tmp_path}/", limit=100))
+    assert page.batch.num_rows == 50
+    await backend.aclose()
+
+
+async def test_a_closed_subfolder_is_one_error_by_name(tmp_path):
+    if not os.geteuid():
+        pytest.skip("root may read everything")
+    (tmp_path / "closed").mkdir(mode=0)
+    with pytest.raises(AccessDeniedError, match="closed"):
+        await asyncref.scan(f"file://{tmp_path}/")
