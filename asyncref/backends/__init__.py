@@ -25,6 +25,7 @@ _BUILT_IN: Final = {
     "https": "asyncref.backends.http:open_http",
     "gs": "asyncref.backends.gcs:open_gcs",
     "s3": "asyncref.backends.s3:open_s3",
+    "urls": "asyncref.backends.http.lists:open_urls",
 }
 
 
