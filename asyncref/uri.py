@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from asyncref.errors import InvalidURIError
@@ -24,7 +25,9 @@ _AZURE_SCHEMES: Final = frozenset({"az", "abfs", "abfss"})
 _AZURE_HOST: Final = re.compile(
     r"[a-z0-9-]+\.(z[0-9]+\.)?blob\.(core\.(windows\.net|usgovcloudapi\.net|chinacloudapi\.cn)|storage\.azure\.net)"
 )
-_PATH_SCHEMES: Final = frozenset({"file"})
+_PATH_SCHEMES: Final = frozenset({"file", "urls"})
+_LISTS: Final = (".txt", ".csv", ".tsv")
+_COLUMN: Final = "?column="
 _WEB_SCHEMES: Final = {"http": ":80", "https": ":443"}
 _HOST: Final = re.compile(r"[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\]", re.ASCII)
 
@@ -58,6 +61,26 @@ def service(scheme: str, container: str) -> str:
     """Which storage a reference is of: its scheme, but `az` for all of Azure's forms."""
     azure = scheme in _AZURE_SCHEMES or (scheme == "https" and "/" in container)
     return "az" if azure else scheme
+
+
+def list_of_urls(source: str, column: str | None = None) -> str:
+    """The URI of a list of URLs where a source is one: a local `.txt`, `.csv` or `.tsv`, or any file with a column named.
+
+    Args:
+        source: As a person typed it; a URI stays what it is.
+        column: The column that holds the URLs.
+
+    Raises:
+        InvalidURIError: A column of what is no file.
+    """
+    if has_scheme(source):
+        if column is not None:
+            raise InvalidURIError("only a local list of URLs has a column", uri=source)
+        return source
+    if column is None and not source.endswith(_LISTS):
+        return source
+    path = Path(source).expanduser().absolute()
+    return f"urls://{path}{_COLUMN}{column}" if column else f"urls://{path}"
 
 
 def parse(text: str) -> Reference:
@@ -122,4 +145,4 @@ def _parse_path(text: str, scheme: str, rest: str) -> Reference:
         rest = rest.removeprefix("localhost")
     if not rest.startswith("/"):
         raise InvalidURIError("a file reference needs an absolute path", uri=text, hint="write file:///mount/folder")
-    return Reference(scheme, "", rest)
+    return Reference(scheme, "", rest) if scheme == "file" else Reference(scheme, rest, "")

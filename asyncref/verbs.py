@@ -59,6 +59,7 @@ async def scan(
     at: datetime | str | None = None,
     against: SourceLike | Path | None = None,
     registry: str | None = None,
+    column: str | None = None,
 ) -> Manifest:
     """List a source and pin every object of it; not a byte of content is copied.
 
@@ -86,6 +87,9 @@ async def scan(
             depend on it.
         registry: Another registry's URL, for the name in `against`.
 
+        column: The source is a local list of URLs, CSV or Parquet, and this column holds them. A `.txt`, `.csv` or `.tsv`
+            is one in any case. Paths are then `host/folder/file`.
+
     Returns:
         The complete manifest. Cost: about one request a 1,000 objects on S3; memory is bounded.
 
@@ -96,7 +100,8 @@ async def scan(
         ScanError: Too many objects, bad keys, or two pins for one path.
     """
     targets = [
-        Target(uri=uri, name=name, checksum=checksum) for uri in ([source] if isinstance(source, str) else source)
+        Target(uri=uris.list_of_urls(uri, column), name=name, checksum=checksum)
+        for uri in ([source] if isinstance(source, str) else source)
     ]
     if not targets:
         raise InvalidURIError("nothing to scan: the list of references is empty")

@@ -68,6 +68,11 @@ class Scanning:
         ),
     ] = None
 
+    column: Annotated[
+        str | None,
+        typer.Option("--column", metavar="NAME", help="SOURCE is a list of URLs, CSV or Parquet, with them in this column."),
+    ] = None
+
     def wanted(self, storage: Storage, bounds: Bounds, selection: Selection) -> dict[str, Any]:
         """The keyword arguments of `verbs.scan`."""
         return {
@@ -81,6 +86,7 @@ class Scanning:
             "resume": self.resume,
             "at": self.at,
             "against": self.against,
+            "column": self.column,
         }
 
 

@@ -63,7 +63,7 @@ def account(cli: Cli) -> Cli:
         (["scan", "s3://"], "no bucket"),
         (["scan", "file://relative/path"], "absolute path"),
         (["scan", "datasets/mnist"], "for a local path use file://"),
-        (["scan", "ftp://host/x"], "known are file, s3; a package adds one by the entry-point group asyncref.backends"),
+        (["scan", "ftp://host/x"], "a package adds one by the entry-point group asyncref.backends"),
         (["scan", "s3://b/k?X-Amz-Signature=1"], "signed URL"),
         (["scan", "s3://b", "--storage-option", "region"], "KEY=VALUE"),
         (["scan", "s3://b", "--storage-option", "colour=red"], "colour"),
