@@ -7,7 +7,7 @@ import os
 import stat
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -70,39 +70,25 @@ class Scan:
     Args:
         path: Ends in `/`.
         step_names: Most names a step.
-        stat_most: Look at so many files on the way, keeping the interpreter's lock: for local disks.
-
-    Attributes:
-        stats: What was looked at.
 
     Raises:
         OSError: As the operating system says; `step` raises so, too.
     """
 
-    def __init__(self, path: bytes, step_names: int = 50_000, *, stat_most: int = 0) -> None:
+    def __init__(self, path: bytes, step_names: int = 50_000) -> None:
         self._found = os.scandir(path)
         self._step_names = step_names
-        self._stat_most = stat_most
-        self.stats: dict[bytes, os.stat_result] = {}
         self._names: list[bytes] = []
         self._kinds = bytearray()
 
     def step(self) -> Names | None:
         """Read on; all names once there are no more."""
-        names, kinds, stats, stat_most = self._names, self._kinds, self.stats, self._stat_most
+        names, kinds = self._names, self._kinds
         stop = len(names) + self._step_names
         try:
             for item in self._found:
                 names.append(item.name)
-                if not item.is_file(follow_symlinks=False):  # d_type: no call on every usual file system
-                    kinds.append(_kind(item))
-                else:
-                    kinds.append(FILE)
-                    if len(names) <= stat_most:
-                        try:
-                            stats[item.name] = item.stat(follow_symlinks=False)
-                        except OSError:
-                            continue  # whoever looks again says what it is
+                kinds.append(kind_of(item))
                 if len(names) >= stop:
                     return None
         except BaseException:
@@ -129,8 +115,10 @@ def read_names(path: bytes) -> Names:
     return names
 
 
-def _kind(item: os.DirEntry[bytes]) -> int:
-    """Of what is no file: from the directory itself, as above."""
+def kind_of(item: os.DirEntry[bytes]) -> int:
+    """From the directory itself, without a stat (d_type), on every usual file system."""
+    if item.is_file(follow_symlinks=False):
+        return FILE
     if item.is_dir(follow_symlinks=False):
         return FOLDER
     return LINK if item.is_symlink() else OTHER
@@ -164,16 +152,28 @@ class Rows:
 
     def batch(self, prefix: str) -> pa.RecordBatch:
         """The files as a page of `PAGE_SCHEMA`: keys, sizes, times, and the MD5s that are known without reading."""
-        count, head = len(self.names), prefix.encode()
+        count = len(self.names)
         times = np.fromiter((state.mtime_ns for state in self.states), np.int64, count) // 1000
         known: dict[str, pa.Array[Any]] = {
-            "key": pa.array([head + name for name in self.names], pa.binary()).cast(pa.string()),
+            "key": pa.array([prefix + name.decode() for name in self.names], pa.string()),
             "size": pa.array([state.size for state in self.states], pa.int64()),
-            "md5": pa.array(self.md5s or [None] * count, pa.binary(16)),
-            "modified": pa.array(times).cast(pa.timestamp("us", tz="UTC")),
+            "modified": pa.Array.from_buffers(_TIME, count, [None, pa.py_buffer(times)]),
         }
-        arrays = [known.get(column.name, pa.nulls(count, column.type)) for column in PAGE_SCHEMA]
+        if any(md5 is not None for md5 in self.md5s):
+            known["md5"] = pa.array(self.md5s, pa.binary(16))
+        arrays = [known.get(column.name, nulls) for column, nulls in zip(PAGE_SCHEMA, _nulls(count), strict=True)]
         return pa.RecordBatch.from_arrays(arrays, schema=PAGE_SCHEMA)
+
+
+_TIME: Final = PAGE_SCHEMA.field("modified").type
+_NULLS: Final = [pa.nulls(4096, column.type) for column in PAGE_SCHEMA]
+
+
+def _nulls(count: int) -> list[pa.Array[Any]]:
+    """A null column of each type; few rows are slices of columns made once."""
+    if count > len(_NULLS[0]):
+        return [pa.nulls(count, column.type) for column in PAGE_SCHEMA]
+    return [column.slice(0, count) for column in _NULLS]
 
 
 def look_at(
@@ -181,7 +181,6 @@ def look_at(
     names: Sequence[bytes],
     kinds: Sequence[int],
     path: bytes | None = None,
-    stats: Mapping[bytes, os.stat_result] | None = None,
 ) -> Rows:
     """Stat files and links, refuse what has no bytes of its own. Cost: one stat a name.
 
@@ -192,7 +191,6 @@ def look_at(
         names: In the folder.
         kinds: Of each name.
         path: Where the folder lies here; None: where `prefix` says.
-        stats: Of names that were looked at already.
 
     Raises:
         RetryableError: A file server that may answer later.
@@ -200,19 +198,19 @@ def look_at(
     """
     rows = Rows()
     folder = prefix.encode() if path is None else path
-    texts, known = _all_text(names), stats or {}
+    texts = _all_text(names)
     for name, kind in zip(names, kinds, strict=True):
         if not texts and text_of(name) is None:
             rows.refused.append(f"{prefix}{shown(name)} (not UTF-8)")
         elif kind == FILE:
             try:
-                found = known.get(name) or os.stat(folder + name)  # noqa: PTH116  a path object costs more than the call
+                found = os.stat(folder + name)  # noqa: PTH116  a path object costs more than the call
             except OSError as error:
                 _account(rows, f"{prefix}{shown(name)}", folder + name, error, linked=False)
                 continue
             _enter(rows, prefix, name, found, linked=False)
         elif kind == LINK:
-            _follow(rows, prefix, folder, name)
+            follow(rows, prefix, folder, name)
         elif kind == OTHER:
             rows.refused.append(f"{prefix}{shown(name)} (a socket, pipe or device)")
     return rows
@@ -222,7 +220,8 @@ def _all_text(names: Sequence[bytes]) -> bool:
     return text_of(b"/".join(names)) is not None
 
 
-def _follow(rows: Rows, prefix: str, folder: bytes, name: bytes) -> None:
+def follow(rows: Rows, prefix: str, folder: bytes, name: bytes) -> None:
+    """Enter what a link in a folder leads to, if that is a file."""
     path = folder + name
     try:
         found = os.stat(path)  # noqa: PTH116  as above

@@ -6,26 +6,28 @@ import asyncio
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 import anyio
+import pyarrow.compute as pc
 
 from asyncref.backends.file.failure import path_of, translated
 from asyncref.backends.file.folder import FOLDER, LINK, Names, Rows, Scan, look_at, shown, text_of
 from asyncref.backends.file.ground import Ground, Mounts
 from asyncref.backends.file.hashes import Hashes
-from asyncref.backends.file.local import LocalDisks
+from asyncref.backends.file.local import LocalDisks, Subtree, subtree
 from asyncref.backends.file.threads import Threads
-from asyncref.errors import AsyncrefError, ContainerNotFoundError, NotFoundError
+from asyncref.errors import AsyncrefError, ContainerNotFoundError, NotFoundError, ProtocolError
 from asyncref.model import Cursor, ListRequest, Page
 
 _FOLDERS_KEPT: Final = 8
 _RESOLVED_KEPT: Final = 4096
 _PROBE_NAMES: Final = 8
 _SHARE_NAMES: Final = 64
+_SUBTREE: Final = "subtree"  # a page of names has hex there
 _QUICK_FOLDERS: Final = 2  # more threads than that quarrel over the interpreter's lock where nothing is waited for
 # A name of a local folder costs 6 µs in one thread and 15 µs spread over 32 (2 cores, tmpfs); over NFS a round trip.
 _SLOW_STAT_S: Final = 100e-6
@@ -46,6 +48,7 @@ class Listing:
         self._names: OrderedDict[str, Names] = OrderedDict()
         self._resolved: OrderedDict[str, bytes] = OrderedDict()
         self._links: set[str] = set()
+        self._waiting: dict[str, list[bytes]] = {}
         self._turns = asyncio.Semaphore(_QUICK_FOLDERS)
         self._slow = False
         self._disks = LocalDisks()
@@ -53,6 +56,16 @@ class Listing:
     async def page(self, request: ListRequest) -> Page:
         """Part of one folder, sorted. See `FileBackend.list_page`."""
         prefix = request.prefix if request.prefix.endswith("/") else f"{request.prefix}/"
+        if request.cursor is not None and request.cursor.marker in self._waiting:
+            page = await self._subtree_page(prefix, self._waiting.pop(request.cursor.marker), request.limit)
+            assert page is not None  # only a subtree's first folder can be unfit
+            return page
+        if request.cursor is not None and request.cursor.state == _SUBTREE:
+            raise ProtocolError("the listing that this page belongs to has ended", uri=f"file://{prefix}")
+        if request.cursor is None and not self._slow:
+            page = await self._subtree_page(prefix, [b""], request.limit)
+            if page is not None:
+                return page
         names = self._names.get(prefix) if request.cursor else None
         if names is None:
             names, first = await self._begin(prefix, request)
@@ -87,6 +100,7 @@ class Listing:
     def clear(self) -> None:
         """Forget all folders."""
         self._names.clear()
+        self._waiting.clear()
         self._resolved.clear()
         self._links.clear()
 
@@ -97,6 +111,45 @@ class Listing:
             self._names[prefix] = names
             if len(self._names) > _FOLDERS_KEPT:
                 self._names.popitem(last=False)
+
+    async def _subtree_page(self, prefix: str, waiting: list[bytes], most: int) -> Page | None:
+        """Some of a subtree at once, where it lies on a local disk; what is left of it waits under the page's marker."""
+        async with self._turns:
+            found = await self._threads.run(partial(self._subtree, prefix, waiting, most))
+        if found is None:
+            return None
+        tree, resolved = found
+        for folder in tree.inside:
+            self._resolved[f"{prefix}{folder.decode()}"] = resolved + folder
+        while len(self._resolved) > max(_RESOLVED_KEPT, len(tree.inside)):
+            self._resolved.popitem(last=False)
+        self._links.update(f"{prefix}{shown(name)}" for name in tree.links)
+        batch = tree.rows.batch(prefix)
+        batch = batch.take(pc.sort_indices(batch.column(0)))
+        keys = batch.column(0)
+        cursor = Cursor(f"{prefix}{tree.waiting[-1].decode()}", state=_SUBTREE) if tree.waiting else None
+        if cursor is not None:
+            self._waiting[cursor.marker] = tree.waiting
+        return Page(
+            batch=batch,
+            first=keys[0].as_py() if len(keys) else None,
+            last=keys[-1].as_py() if len(keys) else None,
+            cursor=cursor,
+            folders=tuple(f"{prefix}{folder.decode()}" for folder in tree.left),
+            seen=len(keys),
+            refused=tuple(tree.rows.refused),
+            skipped=dict(tree.rows.skipped),
+        )
+
+    def _subtree(self, prefix: str, waiting: list[bytes], most: int) -> tuple[Subtree, bytes] | None:
+        here = self._mounts.here(prefix)
+        path = path_of(here)
+        tree = subtree(prefix, path, self._disks, waiting, most=most)
+        if tree is None:
+            return None
+        self._ground.seen(here)
+        self._with_md5s(tree.rows)
+        return tree, os.path.realpath(path).rstrip(b"/") + b"/"
 
     async def _begin(self, prefix: str, request: ListRequest) -> tuple[Names, tuple[Rows, int]]:
         """All names of a folder and, where that is quick, its files in the same call."""
@@ -125,8 +178,7 @@ class Listing:
         here = self._mounts.here(prefix)
         path = path_of(here)
         try:
-            local = os.stat(path).st_dev in self._disks  # noqa: PTH116  bytes paths, whatever the locale
-            scan = Scan(path, stat_most=request.limit if local else 0)
+            scan = Scan(path)
             names = scan.step()
         except OSError as error:
             ours = translated(error, uri)
@@ -135,23 +187,17 @@ class Listing:
                 ours = missing if here == self._ground.folder else self._ground.explain(missing)
             raise ours from error
         self._ground.seen(here)
-        first = None if names is None else self._look_quickly(prefix, names, request, scan.stats)
+        first = None if names is None else self._look_quickly(prefix, names, request)
         return _Opened(scan, names, first, os.path.realpath(path))
 
-    def _look_quickly(
-        self,
-        prefix: str,
-        names: Names,
-        request: ListRequest,
-        stats: Mapping[bytes, os.stat_result] | None = None,
-    ) -> tuple[Rows, int]:
+    def _look_quickly(self, prefix: str, names: Names, request: ListRequest) -> tuple[Rows, int]:
         """Look at a page's names, or at so many of them as tell that it takes long; how many that is."""
         chosen, kinds = names.part(*_bounds(names, request))
         begun_s = time.perf_counter()
-        rows = self._look(prefix, chosen[:_PROBE_NAMES], kinds[:_PROBE_NAMES], stats)
+        rows = self._look(prefix, chosen[:_PROBE_NAMES], kinds[:_PROBE_NAMES])
         if (time.perf_counter() - begun_s) / _PROBE_NAMES > _SLOW_STAT_S:
             return rows, _PROBE_NAMES
-        rows.extend(self._look(prefix, chosen[_PROBE_NAMES:], kinds[_PROBE_NAMES:], stats))
+        rows.extend(self._look(prefix, chosen[_PROBE_NAMES:], kinds[_PROBE_NAMES:]))
         return rows, len(chosen)
 
     async def _look_at_rest(self, prefix: str, names: list[bytes], kinds: list[int], rows: Rows, done: int) -> Rows:
@@ -162,14 +208,10 @@ class Listing:
             rows.extend(share)
         return rows
 
-    def _look(
-        self,
-        prefix: str,
-        names: list[bytes],
-        kinds: list[int],
-        stats: Mapping[bytes, os.stat_result] | None = None,
-    ) -> Rows:
-        rows = look_at(prefix, names, kinds, path_of(self._mounts.here(prefix)), stats)
+    def _look(self, prefix: str, names: list[bytes], kinds: list[int]) -> Rows:
+        return self._with_md5s(look_at(prefix, names, kinds, path_of(self._mounts.here(prefix))))
+
+    def _with_md5s(self, rows: Rows) -> Rows:
         hashes = self.hashes
         rows.md5s = hashes.find(rows.states) if hashes is not None else [None] * len(rows.names)
         return rows

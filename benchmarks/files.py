@@ -1,0 +1,142 @@
+"""How fast is a tree of files scanned, with latency and without, beside os.walk and os.stat; what does a second scan read?
+
+Latency is injected before every `os.stat` and `os.scandir`, in asyncref and in the walk alike. Hashing is measured on files
+in the page cache: asyncref in its threads, beside one thread that hashes the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from benchmarks.measure import PeerFailedError, Usage, measure, python
+from benchmarks.report import Result, bars
+
+_COLUMNS: Final = {
+    "case": "case",
+    "files": "files",
+    "mb": "MB",
+    "wall_s": "asyncref s",
+    "serial_s": "one thread s",
+    "times": "x as fast",
+    "cpu_s": "asyncref CPU s",
+    "read_mb": "content read MB",
+}
+_SETTLE_S: Final = 3.2  # the cache of hashes keeps nothing younger
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Declare this benchmark's options."""
+    parser.add_argument("--files", type=int, default=None, help="small files (50,000; 2,000 with --quick)")
+    parser.add_argument("--folders", type=int, default=200, help="folders that they lie in (%(default)s)")
+    parser.add_argument(
+        "--large-mb", type=int, default=None, help="MB to hash, in files of 64 (2,048; 128 with --quick)"
+    )
+    parser.add_argument("--delay-ms", type=float, default=1.0, help="injected before each call (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=None, help="rounds (5; 1 with --quick)")
+    parser.add_argument("--folder", type=Path, default=None, help="where to put the trees (a temporary folder)")
+
+
+def run(arguments: argparse.Namespace) -> Result:
+    """Measure."""
+    files = arguments.files or (2000 if arguments.quick else 50_000)
+    large_mb = arguments.large_mb or (128 if arguments.quick else 2048)
+    rounds = arguments.rounds or (1 if arguments.quick else 5)
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
+        base = Path(name)
+        _make_small(base / "small", files, min(arguments.folders, files))
+        _make_large(base / "large", large_mb)
+        time.sleep(_SETTLE_S)
+        rows = [
+            _listed(base, files, arguments.delay_ms, 1, most=min(files, 2000 if arguments.delay_ms else files)),
+            _listed(base, files, 0.0, rounds, most=files),
+            _hashed(base, large_mb, min(rounds, 3)),
+            _again(base, files),
+        ]
+    return Result(
+        columns=_COLUMNS,
+        rows=rows,
+        conditions={"files": files, "large_mb": large_mb, "rounds": rounds, "delay_ms": arguments.delay_ms},
+        notes=[
+            "List: paths, sizes and times to a manifest with W&B's digests (checksum=False), beside os.walk and os.stat.",
+            "With latency the walk stops after 2,000 files; its seconds are scaled to all. Medians over the rounds.",
+            "Warm: the process has scanned once before; interpreter start and imports are left out of every figure.",
+        ],
+        draw=bars([row["case"] for row in rows], [row["times"] for row in rows], "times one thread"),
+    )
+
+
+def _listed(base: Path, files: int, delay_ms: float, rounds: int, *, most: int) -> dict[str, Any]:
+    folder = base / "small"
+    ours, walks = [], []
+    for _ in range(rounds):
+        ours.append(_scan(folder, files, checksum=False, delay_ms=delay_ms, warm=not delay_ms))
+        command = python("benchmarks.peers.tree_walk", folder=str(folder), delay_ms=delay_ms, most=most)
+        walks.append(measure(command, environment=os.environ).output)
+    serial_s = median(walk["scan_s"] * files / walk["objects"] for walk in walks)
+    case = f"list, {delay_ms:g} ms a call" if delay_ms else "list, no latency"
+    return _row(case, files, ours, serial_s)
+
+
+def _hashed(base: Path, large_mb: int, rounds: int) -> dict[str, Any]:
+    folder = base / "large"
+    files = sum(1 for _ in folder.iterdir())
+    ours, serial = [], []
+    for _ in range(rounds):
+        ours.append(_scan(folder, files, checksum=True, storage_options={"hash_cache": False}))
+        command = python("benchmarks.peers.tree_walk", folder=str(folder), hash=True, most=files)
+        serial.append(measure(command, environment=os.environ).output["scan_s"])
+    return {**_row("hash", files, ours, median(serial)), "mb": large_mb}
+
+
+def _again(base: Path, files: int) -> dict[str, Any]:
+    folder, cache = base / "small", {"hash_cache": str(base / "hashes.db")}
+    first = _scan(folder, files, checksum=True, storage_options=cache)
+    second = _scan(folder, files, checksum=True, storage_options=cache)
+    if second.output["content_bytes_read"]:
+        raise PeerFailedError(f"the second scan read {second.output['content_bytes_read']} bytes of content")
+    return _row("second scan, beside the first", files, [second], first.output["scan_s"])
+
+
+def _row(case: str, files: int, ours: list[Usage], serial_s: float) -> dict[str, Any]:
+    wall_s = median(usage.output["scan_s"] for usage in ours)
+    return {
+        "case": case,
+        "files": files,
+        "mb": ours[-1].output["bytes"] / 1e6,
+        "wall_s": wall_s,
+        "serial_s": serial_s,
+        "times": serial_s / wall_s,
+        "cpu_s": median(usage.output["scan_cpu_s"] for usage in ours),
+        "read_mb": ours[-1].output["content_bytes_read"] / 1e6,
+        "walls_s": [usage.output["scan_s"] for usage in ours],
+    }
+
+
+def _scan(folder: Path, files: int, **options: Any) -> Usage:
+    usage = measure(python("benchmarks.peers.tree_scan", uri=f"file://{folder}/", **options), environment=os.environ)
+    if usage.output["objects"] != files:
+        raise PeerFailedError(f"asyncref's manifest has {usage.output['objects']} entries, of {files}")
+    return usage
+
+
+def _make_small(base: Path, files: int, folders: int) -> None:
+    for number in range(files):
+        folder = base / f"folder-{number % folders:04}"
+        if number < folders:
+            folder.mkdir(parents=True)
+        (folder / f"file-{number:06}.bin").write_bytes(b"%d" % number)
+
+
+def _make_large(base: Path, large_mb: int) -> None:
+    base.mkdir()
+    block = os.urandom(2**20)
+    for number in range(max(1, large_mb // 64)):
+        with (base / f"large-{number:03}.bin").open("wb") as file:
+            for _ in range(min(64, large_mb)):
+                file.write(block)

@@ -1,0 +1,125 @@
+"""How much faster is a tree on an HTTP server scanned than by a serial crawl, and with how many requests?
+
+The server is synthetic (nginx's index pages, 20 ms before each answer). The serial crawl sends the same requests, one
+after the other; it is measured on the first of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import median
+from typing import Any, Final
+
+from benchmarks.measure import ROOT, PeerFailedError, measure, python
+from benchmarks.report import Result, bars
+
+_COLUMNS: Final = {
+    "case": "case",
+    "latency_ms": "latency ms",
+    "files": "files",
+    "folders": "folders",
+    "requests": "requests",
+    "wall_s": "asyncref s",
+    "serial_s": "serial crawl s",
+    "times": "x as fast",
+    "cpu_s": "asyncref CPU s",
+    "serial_cpu_s": "crawl CPU s",
+}
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Declare this benchmark's options."""
+    parser.add_argument("--folders", type=int, default=None, help="folders (200; 20 with --quick)")
+    parser.add_argument("--files", type=int, default=None, help="files in each (100; 20 with --quick)")
+    parser.add_argument("--rounds", type=int, default=None, help="rounds (3; 1 with --quick)")
+    parser.add_argument("--latency-ms", type=float, default=20.0, help="a request (%(default)s)")
+    parser.add_argument("--serial-requests", type=int, default=500, help="of the serial crawl (%(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> Result:
+    """Measure."""
+    folders = arguments.folders or (20 if arguments.quick else 200)
+    files = arguments.files or (20 if arguments.quick else 100)
+    rounds = arguments.rounds or (1 if arguments.quick else 3)
+    most = min(arguments.serial_requests, 100 if arguments.quick else arguments.serial_requests)
+    rows = [
+        _measured(case, latency_ms, folders, files, rounds=rounds, most=most)
+        for latency_ms in (arguments.latency_ms, 0.0)
+        for case in ("ETags", "no ETags")
+    ]
+    return Result(
+        columns=_COLUMNS,
+        rows=rows,
+        conditions={"folders": folders, "files": files, "rounds": rounds, "serial_requests": most},
+        notes=[
+            "No ETags: checksum=False; the index pages say names, sizes and times, and no file is asked for.",
+            f"The serial crawl stops after {most} requests; its seconds are scaled to the requests for the whole tree.",
+        ],
+        draw=bars(
+            [f"{row['case']}, {row['latency_ms']:.0f} ms" for row in rows],
+            [row["times"] for row in rows],
+            "times a serial crawl",
+        ),
+    )
+
+
+def _measured(case: str, latency_ms: float, folders: int, files: int, *, rounds: int, most: int) -> dict[str, Any]:
+    with _serving(folders, files, latency_ms) as base:
+        command = python("benchmarks.peers.tree_scan", uri=f"{base}/data", checksum=case == "ETags")
+        ours, requests = [], 0
+        for _ in range(rounds):
+            _asked(base)
+            ours.append(measure(command, environment=os.environ))
+            requests = _asked(base)
+            if ours[-1].output["objects"] != folders * files:
+                raise PeerFailedError(f"asyncref's manifest has {ours[-1].output['objects']} entries")
+        crawl = measure(python("benchmarks.peers.http_crawl", uri=f"{base}/data/", most=most), environment=os.environ)
+    whole = folders * files + folders + 1
+    serial_s = crawl.output["scan_s"] * whole / crawl.output["requests"]
+    wall_s = median(usage.output["scan_s"] for usage in ours)
+    return {
+        "case": case,
+        "latency_ms": latency_ms,
+        "files": folders * files,
+        "folders": folders + 1,
+        "requests": requests,
+        "wall_s": wall_s,
+        "serial_s": serial_s,
+        "times": serial_s / wall_s,
+        "cpu_s": median(usage.output["scan_cpu_s"] for usage in ours),
+        "serial_cpu_s": crawl.cpu_s * whole / crawl.output["requests"],
+        "walls_s": [usage.output["scan_s"] for usage in ours],
+    }
+
+
+@contextmanager
+def _serving(folders: int, files: int, latency_ms: float) -> Iterator[str]:
+    settings = json.dumps({"folders": folders, "files": files, "latency_ms": latency_ms})
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.store.web", settings],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield f"http://127.0.0.1:{json.loads(process.stdout.readline())['port']}"
+    finally:
+        process.stdin.close()
+        process.stdout.close()
+        process.wait(timeout=30)
+
+
+def _asked(base: str) -> int:
+    """Requests since the last call."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(f"{base}/-/counts", timeout=60) as answer:
+        return sum(json.load(answer).values())
