@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from asyncref import config
 from asyncref import uri as uris
+from asyncref.backends.mounting import with_mounts
 from asyncref.checks.status import StatusReport
 from asyncref.checks.status import status as _status
 from asyncref.checks.verify import VerifyReport
@@ -172,6 +173,7 @@ async def fetch(
     overwrite: bool = False,
     checksum: Checksum = "auto",
     fsync: Fsync = "end",
+    mounts: Mapping[str, str] | None = None,
 ) -> FetchReport:
     """Write exactly the pinned bytes of a SOURCE into a folder.
 
@@ -190,6 +192,8 @@ async def fetch(
         overwrite: Replace files that lie there and differ.
         checksum: `never` trusts sizes and ETags alone.
         fsync: When to flush files to the disk.
+        mounts: Folders of file references that lie elsewhere here, such as `{"/mount": "/mnt/nfs"}`; None: the setting
+            of this name.
 
     Raises:
         FetchError: Some entries failed, each named; nothing wrong lies under a final name.
@@ -204,7 +208,7 @@ async def fetch(
             Path(root) if root is not None else _default_root(source, registry),
             filter=Filter.of(include, exclude),
             path_prefix=path_prefix,
-            storage_options=storage_options,
+            storage_options=with_mounts(storage_options, mounts),
             limits=limits or Limits(),
             progress=hook,
             allow_missing=allow_missing_references,

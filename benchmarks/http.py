@@ -94,7 +94,7 @@ def _measured(case: str, latency_ms: float, folders: int, files: int, *, rounds:
         "serial_s": serial_s,
         "times": serial_s / wall_s,
         "cpu_s": median(usage.output["scan_cpu_s"] for usage in ours),
-        "serial_cpu_s": crawl.cpu_s * whole / crawl.output["requests"],
+        "serial_cpu_s": crawl.output["scan_cpu_s"] * whole / crawl.output["requests"],
         "walls_s": [usage.output["scan_s"] for usage in ours],
     }
 

@@ -12,6 +12,7 @@ import anyio
 from asyncref import config
 from asyncref.artifacts.described import Described
 from asyncref.artifacts.merging import merge
+from asyncref.backends.mounting import with_mounts
 from asyncref.display import displayed
 from asyncref.engine.fetch import fetch
 from asyncref.engine.flow import ProgressHook
@@ -145,6 +146,7 @@ class Artifact(Described):
         progress: bool | ProgressHook = False,
         escape: bool = False,
         overwrite: bool | None = None,
+        mounts: Mapping[str, str] | None = None,
     ) -> str:
         """Write exactly the pinned bytes into a folder.
 
@@ -160,6 +162,8 @@ class Artifact(Described):
             progress: True shows progress on a terminal; or a hook.
             escape: Write names that the file system cannot hold under a reversible escape.
             overwrite: Replace files that lie there and differ. None: only in the artifact's own folder.
+            mounts: Folders of file references that lie elsewhere here, such as `{"/mount": "/mnt/nfs"}`; None: the
+                setting of this name.
 
         Returns:
             The folder, as W&B gives it: absolute where `root` was not given.
@@ -180,6 +184,7 @@ class Artifact(Described):
             progress=progress,
             escape=escape,
             overwrite=overwrite,
+            mounts=mounts,
         )
 
     async def adownload(
@@ -193,6 +198,7 @@ class Artifact(Described):
         progress: bool | ProgressHook = False,
         escape: bool = False,
         overwrite: bool | None = None,
+        mounts: Mapping[str, str] | None = None,
     ) -> str:
         """The async twin of `download`."""
         version, registry = self._logged()
@@ -203,7 +209,7 @@ class Artifact(Described):
                 manifests[0],
                 Path(folder),
                 path_prefix=path_prefix,
-                storage_options=storage_options,
+                storage_options=with_mounts(storage_options, mounts),
                 limits=limits or Limits(),
                 progress=hook,
                 allow_missing=allow_missing_references,

@@ -19,7 +19,7 @@ def crawl(options: dict[str, Any]) -> dict[str, Any]:
     Args:
         options: `uri`, `most` (requests after which it stops).
     """
-    start, parts = time.perf_counter(), urlsplit(options["uri"])
+    start, start_cpu, parts = time.perf_counter(), time.process_time(), urlsplit(options["uri"])
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port)
     pending, found, requests = [parts.path], 0, 0
     while pending and requests < options["most"]:
@@ -32,7 +32,8 @@ def crawl(options: dict[str, Any]) -> dict[str, Any]:
             pending += [urljoin(path, link.decode()) for link in reversed(_LINK.findall(body))]
         else:
             found += int(answer.headers["ETag"] is not None)
-    return {"objects": found, "requests": requests, "scan_s": time.perf_counter() - start}
+    taken_s, cpu_s = time.perf_counter() - start, time.process_time() - start_cpu
+    return {"objects": found, "requests": requests, "scan_s": taken_s, "scan_cpu_s": cpu_s}
 
 
 if __name__ == "__main__":

@@ -49,21 +49,21 @@ async def scan(options: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Read:
-    """Counts the bytes that `os.read` gives: that is how content is hashed."""
+    """Counts the bytes that `os.readv` gives: that is how content is hashed."""
 
     def __init__(self) -> None:
         self.total = 0
-        self._read = os.read
-        os.read = self._counted
+        self._readv = os.readv
+        os.readv = self._counted
 
     def reset(self) -> None:
         """Count from zero."""
         self.total = 0
 
-    def _counted(self, fd: int, length: int) -> bytes:
-        data = self._read(fd, length)
-        self.total += len(data)
-        return data
+    def _counted(self, fd: int, buffers: Any) -> int:
+        count = self._readv(fd, buffers)
+        self.total += count
+        return count
 
 
 if __name__ == "__main__":

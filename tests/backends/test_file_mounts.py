@@ -152,6 +152,30 @@ async def test_a_mount_that_lies_elsewhere_here_is_found_by_setting(tree, tmp_pa
     assert (tmp_path / "copy/a").read_bytes() == b"a" * 1000
 
 
+async def test_a_download_is_told_where_a_mount_lies_here(tree, tmp_path, moto, bucket):
+    client = moto.client()
+    client.create_bucket(Bucket=bucket)
+    client.put_object(Bucket=bucket, Key="o", Body=b"of S3")
+    manifest = await asyncref.scan([f"file://{tree}/", f"s3://{bucket}/o"], storage_options={"s3": moto.storage_options})
+    tree.rename(tmp_path / "moved")
+    mounts = {str(tree): str(tmp_path / "moved")}
+    await asyncref.fetch(manifest, tmp_path / "copy", storage_options=moto.storage_options, mounts=mounts)
+    assert (tmp_path / "copy/a").read_bytes() == b"a" * 1000
+    assert (tmp_path / "copy/o").read_bytes() == b"of S3"
+
+
+def test_an_artifact_is_downloaded_from_a_mount_that_lies_elsewhere_here(tree, tmp_path, monkeypatch):
+    monkeypatch.setenv("ASYNCREF_HOME", str(tmp_path / "home"))
+    run = asyncref.init()
+    artifact = asyncref.Artifact("tree", "dataset")
+    artifact.add_reference(f"file://{tree}/")
+    run.log_artifact(artifact)
+    tree.rename(tmp_path / "moved")
+    artifact.download(tmp_path / "copy", mounts={str(tree): str(tmp_path / "moved")})
+    assert (tmp_path / "copy/one/c").read_bytes() == b"one/c" * 1000
+    run.finish()
+
+
 def test_the_longest_mount_that_fits_decides():
     mounts = Mounts.of({"/data": "/mnt/1", "/data/big/": "/mnt/2/", "/": "/root-of-all"})
     wanted = {

@@ -16,7 +16,7 @@ from asyncref.errors import ChangedError, NotFoundError, UnsupportedError
 from asyncref.model import Pin
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_BUFFER_BYTES: Final = 1 << 20
+_BUFFER_BYTES: Final = 1 << 18  # stays in the cache; a fresh 1 MiB for each read costs a sixth more
 STEP_BYTES: Final = 64 << 20
 """What one call hashes at most: about 0.1 s, after which a cancelled task notices."""
 _STEP_S: Final = 0.2  # a slow mount is not mistaken for one that hangs
@@ -51,6 +51,7 @@ class OpenFile:
             raise translated(error, uri) from error
         _require_regular(mode, uri)
         self._md5 = hashlib.md5(usedforsecurity=False)
+        self._buffer = memoryview(b"")
         self._hashed_bytes = 0
         try:
             self._before = self._fstat()
@@ -87,16 +88,18 @@ class OpenFile:
         Raises:
             ChangedError: The file changed since it was opened.
         """
+        if not self._buffer:
+            self._buffer = memoryview(bytearray(min(_BUFFER_BYTES, self.size + 1)))
         stop, late_s = self._hashed_bytes + STEP_BYTES, time.monotonic() + _STEP_S
         while self._hashed_bytes < stop and (not self._hashed_bytes or time.monotonic() < late_s):
             try:
-                chunk = os.read(self._fd, min(_BUFFER_BYTES, self.size + 1))
+                count = os.readv(self._fd, [self._buffer])
             except OSError as error:
                 raise translated(error, self._uri) from error
-            if not chunk:
+            if not count:
                 return self._pin()
-            self._md5.update(chunk)
-            self._hashed_bytes += len(chunk)
+            self._md5.update(self._buffer[:count])
+            self._hashed_bytes += count
         return None
 
     def fileno(self) -> int:

@@ -80,7 +80,7 @@ class Web:
         uri = self.uri(call.key)
         url = uri
         for _ in range(_MOST_REDIRECTS + 1):
-            own = self._settings.headers if _is_same_server(self._origin, url) else {}
+            own = self._settings.headers if url is uri or _is_same_server(self._origin, url) else {}
             try:
                 async with self._pool.request(call.method, url, {**own, **call.headers}, uri=uri) as response:
                     if response.status not in _REDIRECTS:

@@ -30,6 +30,7 @@ _TAG: Final = re.compile(r"<[^>]*>")
 _SAID: Final = re.compile(r"\s*(index of|directory listing (for|of)|directory:|listing of)\b", re.IGNORECASE)
 _CADDY: Final = '<table aria-describedby="summary">'
 _PARENT: Final = re.compile(r"\s*\[?(to )?parent directory\]?\s*", re.IGNORECASE)
+_PLAIN: Final = re.compile(r"(?:\./)?([^/:?#\\\x00-\x1f\x7f]+)(/?)")  # a link that needs no base to be resolved
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 _ISO: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d))?(?:\.(\d{1,6}))?")
@@ -164,6 +165,9 @@ def _is_index(text: str, anchors: list[re.Match[str]]) -> bool:
 
 def _child(href: str, url: str, scheme: str, netloc: str, folder: bytes) -> tuple[bytes, bool] | None:
     """The raw name that a link leads to, and whether it is a folder; None unless it lies directly in this one."""
+    if plain := _PLAIN.fullmatch(href):
+        name = name_of(plain[1])
+        return None if name in (b".", b"..") else (name, bool(plain[2]))
     if _CONTROL.search(href) or "\\" in href or "?" in href or "#" in href:
         return None
     try:
