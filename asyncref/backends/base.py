@@ -57,6 +57,7 @@ class Traits:
 
 
 Receive = Callable[[memoryview], Awaitable[int]]
+Share = Callable[[int], Awaitable[bool]]
 
 
 @dataclass(slots=True)
@@ -68,11 +69,14 @@ class Body:
         chunks: The bytes in order. Raises `BrokenBodyError` if they end before the announced length.
         receive: The same bytes straight into a buffer, where the client can do that: as many as it holds, fewer only at
             the end or before a break, which the next call raises; 0 at the end. Either this or `chunks` is used.
+        share: Lets an open file (its descriptor) have the same bytes at the same places without copying them, where both
+            are files of one file system that can do that. False: it cannot, and nothing was done.
     """
 
     answer: Answer
     chunks: AsyncIterator[bytes]
     receive: Receive | None = None
+    share: Share | None = None
 
 
 class Backend(Protocol):

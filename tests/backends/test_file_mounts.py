@@ -23,11 +23,12 @@ from asyncref.errors import (
     AccessDeniedError,
     ConnectionFailedError,
     ContainerNotFoundError,
+    FetchError,
     OptionError,
     StorageError,
 )
 from asyncref.model import Limits, ListRequest
-from tests.servers import wait_until
+from tests.servers import need, wait_until
 
 NOW_NS = time.time_ns()
 QUICK = Limits(attempts=2, backoff_s=0.001)
@@ -156,7 +157,9 @@ async def test_a_download_is_told_where_a_mount_lies_here(tree, tmp_path, moto, 
     client = moto.client()
     client.create_bucket(Bucket=bucket)
     client.put_object(Bucket=bucket, Key="o", Body=b"of S3")
-    manifest = await asyncref.scan([f"file://{tree}/", f"s3://{bucket}/o"], storage_options={"s3": moto.storage_options})
+    manifest = await asyncref.scan(
+        [f"file://{tree}/", f"s3://{bucket}/o"], storage_options={"s3": moto.storage_options}
+    )
     tree.rename(tmp_path / "moved")
     mounts = {str(tree): str(tmp_path / "moved")}
     await asyncref.fetch(manifest, tmp_path / "copy", storage_options=moto.storage_options, mounts=mounts)
@@ -316,6 +319,55 @@ async def test_a_huge_folder_is_scanned_in_steps(tmp_path, monkeypatch):
     page = await backend.list_page(ListRequest(prefix=f"{tmp_path}/", limit=100))
     assert page.batch.num_rows == 50
     await backend.aclose()
+
+
+@pytest.fixture
+def sharing(tmp_path):
+    """A folder on a file system that can share blocks between files."""
+    need(("mkfs.xfs", "mount"), install="apt-get install xfsprogs mount")
+    image, folder = tmp_path / "xfs.img", tmp_path / "xfs"
+    with image.open("wb") as file:
+        file.truncate(400 * 2**20)
+    folder.mkdir()
+    made = subprocess.run(["mkfs.xfs", "-q", "-m", "reflink=1", image], capture_output=True, check=False)
+    if (
+        made.returncode
+        or subprocess.run(["mount", "-o", "loop", image, folder], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+async def test_a_fetch_shares_blocks_where_the_file_system_can(sharing):
+    data = os.urandom(40 * 2**20 + 7)
+    (sharing / "tree").mkdir()
+    (sharing / "tree/large").write_bytes(data)
+    manifest = await asyncref.scan(f"file://{sharing}/tree/")
+    free = os.statvfs(sharing).f_bfree
+    await asyncref.fetch(manifest, sharing / "copy")
+    assert (sharing / "copy/large").read_bytes() == data
+    assert (free - os.statvfs(sharing).f_bfree) * os.statvfs(sharing).f_bsize < 2**20
+    (sharing / "tree/large").write_bytes(b"other")
+    assert (sharing / "copy/large").read_bytes() == data
+
+
+async def test_a_file_that_changed_is_never_shared_as_what_it_was(sharing):
+    (sharing / "tree").mkdir()
+    (sharing / "tree/large").write_bytes(b"a" * 40 * 2**20)
+    manifest = await asyncref.scan(f"file://{sharing}/tree/")
+    (sharing / "tree/large").write_bytes(b"b" * 40 * 2**20)
+    with pytest.raises(FetchError, match="content changed"):
+        await asyncref.fetch(manifest, sharing / "copy", limits=QUICK)
+    assert not (sharing / "copy/large").exists()
+
+
+async def test_where_blocks_cannot_be_shared_bytes_are_copied(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"0123456789" * 1000)
+    with OpenFile(str(source), "file:///source") as file, target.open("wb") as copy:
+        shared = file.share(copy.fileno(), 0, 10_000)
+    assert not shared or target.read_bytes() == source.read_bytes()
 
 
 async def test_a_closed_subfolder_is_one_error_by_name(tmp_path):

@@ -161,7 +161,12 @@ class FileBackend:
             stop = file.size if request.stop is None else min(request.stop, file.size)
             if request.start > stop:
                 raise ChangedError(f"the file has {file.size} bytes now, and no byte {request.start}", uri=uri)
-            yield Body(Answer(start=request.start, stop=stop, total=file.size), self._chunks(file, request.start, stop))
+            answer = Answer(start=request.start, stop=stop, total=file.size)
+
+            async def share(fd: int) -> bool:
+                return stop > request.start and await self._threads.run(lambda: file.share(fd, request.start, stop))
+
+            yield Body(answer, self._chunks(file, request.start, stop), share=share)
 
     async def aclose(self) -> None:
         """Let the threads end, write what the cache of hashes learnt. Idempotent."""

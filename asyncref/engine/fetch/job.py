@@ -9,6 +9,7 @@ from typing import Protocol
 
 import anyio
 
+from asyncref.backends.base import Share
 from asyncref.engine.fetch.plan import Attempt, Part, Parts, first, parts_of
 from asyncref.engine.fetch.sources import Place
 from asyncref.model import Entry, Pin, Source
@@ -23,6 +24,10 @@ class Sink(Protocol):
 
     async def write(self, offset: int, chunks: Sequence[bytes | memoryview]) -> None:
         """Take bytes that start at an offset within the object."""
+        ...
+
+    async def take_from(self, share: Share) -> bool:
+        """Share a part's bytes with the file that holds them; False where that cannot be."""
         ...
 
     def has(self, part: Part) -> bool:

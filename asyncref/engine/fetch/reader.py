@@ -121,6 +121,10 @@ class Reader:
     async def _take(self, body: Body, job: Job, part: Part, cursor: _Cursor, sink: Sink) -> None:
         """Bring a body to the sink; what came before it broke stays and is not asked for again."""
         stop = part.stop if part.stop is not None else body.answer.stop
+        if body.share is not None and stop is not None and await sink.take_from(body.share):
+            self.meter.bytes += stop - cursor.offset
+            cursor.offset = stop
+            return
         if body.receive is None:
             longer = await self._collect(body.chunks, stop, cursor, sink)
         else:

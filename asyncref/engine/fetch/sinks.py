@@ -11,6 +11,7 @@ from typing import TypeVar
 import anyio
 from anyio import to_thread
 
+from asyncref.backends.base import Share
 from asyncref.engine.fetch.content import Match, match, md5_of
 from asyncref.engine.fetch.plan import Part
 from asyncref.engine.fetch.target import Bytes, Temporary, write_at
@@ -57,6 +58,11 @@ class ChunkSink:
         """Keep them; they come in order."""
         del offset
         self.chunks.extend(map(bytes, chunks))
+
+    async def take_from(self, share: Share) -> bool:
+        """Never: memory has no file's blocks."""
+        del share
+        return False
 
     def has(self, part: Part) -> bool:
         """Never: nothing outlives the process."""
@@ -108,6 +114,11 @@ class MemorySink:
             self.data[offset : offset + len(chunk)] = chunk
             offset += len(chunk)
 
+    async def take_from(self, share: Share) -> bool:
+        """Never: memory has no file's blocks."""
+        del share
+        return False
+
     def has(self, part: Part) -> bool:
         """Never: nothing outlives the process."""
         del part
@@ -150,6 +161,10 @@ class FileSink:
         """Write them at their place."""
         call = partial(write_at, self.temporary.fd, chunks, offset)
         await self._threads.run(call, length=sum(map(len, chunks)))
+
+    async def take_from(self, share: Share) -> bool:
+        """By the file system, where it can."""
+        return await share(self.temporary.fd)
 
     def has(self, part: Part) -> bool:
         """Whether its journal says so."""
