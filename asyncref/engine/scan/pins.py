@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 
 import anyio
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from asyncref.backends.base import Backend
 from asyncref.engine.flow import Lane, Meter, one_error
 from asyncref.errors import NotFoundError, ProtocolError
 from asyncref.model import ENTRY_SCHEMA, PAGE_SCHEMA, Limits, Pin, Source
 
+_MD5 = ENTRY_SCHEMA.get_field_index("md5")
 ANNOUNCE_ABOVE = 100_000
 """More paid requests than this are announced to the user before they are sent."""
 
@@ -43,7 +45,15 @@ class Pinner:
         self.lane = Lane("stat", limits=self.limits, meter=self.meter, most=traits.concurrency, ramp=traits.ramp)
 
     async def __call__(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        """The rows with new pins, in order. Memory: the page's."""
+        """The rows with new pins, in order; a file whose MD5 the listing knew is not asked for. Memory: the page's."""
+        known = rows.column(_MD5).is_valid()
+        if self.backend.traits.listing_pins or not known.true_count:
+            return await self._pinned(rows)
+        asked = await self._pinned(rows.filter(pc.invert(known)))
+        joined = pa.concat_batches([rows.filter(known), asked])
+        return joined.take(pc.sort_indices(joined.column(0)))
+
+    async def _pinned(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         self._announce(rows.num_rows)
         keys = _keys_of(rows, self.source)
         pins: list[Pin | None] = [None] * len(keys)
@@ -93,6 +103,7 @@ class Namer:
 
     async def __call__(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """The rows with digests. Cost: some 20 µs a row for the path's links, in a thread."""
+        rows = rows.set_column(_MD5, ENTRY_SCHEMA.field(_MD5), pa.nulls(rows.num_rows, pa.binary(16)))
         index = ENTRY_SCHEMA.get_field_index("digest")
         digests = await anyio.to_thread.run_sync(self._digests, _keys_of(rows, self.source))
         return rows.set_column(index, ENTRY_SCHEMA.field(index), pa.array(digests, pa.string()))
@@ -103,8 +114,11 @@ class Namer:
 
 
 def _keys_of(rows: pa.RecordBatch, source: Source) -> list[str]:
-    pairs = zip(rows.column(0).to_pylist(), rows.column(1).to_pylist(), strict=True)
-    return [source.key_of(ref or source.ref_of(path)) for path, ref in pairs]
+    paths, refs = rows.column(0).to_pylist(), rows.column(1)
+    if refs.null_count < len(refs):
+        return [source.key_of(ref or source.ref_of(path)) for path, ref in zip(paths, refs.to_pylist(), strict=True)]
+    prefix, named = source.prefix, len(source.name) + 1 if source.name else 0
+    return [f"{prefix}{path[named:]}" for path in paths]
 
 
 def _with_pins(rows: pa.RecordBatch, pins: list[Pin | None]) -> pa.RecordBatch:
