@@ -26,6 +26,8 @@ QUICK = {
     "fetch": ["--cases", "small-1k,large", "--tools", "asyncref,obstore", "--share", "0.002"],
     "gcs": ["--keys", "3000", "--layouts", "folders", "--latency-ms", "5"],
     "azure": ["--keys", "6000", "--layouts", "folders", "--latency-ms", "5"],
+    "http": ["--folders", "4", "--files", "5", "--latency-ms", "2"],
+    "files": ["--files", "60", "--folders", "6", "--large-mb", "1"],
 }
 
 
