@@ -7,6 +7,7 @@ RUNS = $(1) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11)
 PYTHON ?= $(shell for one in python3.11 python3.12 python3.13 python3; do $(call RUNS,$$one) && echo $$one && break; done)
 VENV ?= $(if $(filter file,$(origin PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
+BUILT_FROM := pyproject.toml setup.py asyncref/_entries.c
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: help demo test lint bench servers clean
@@ -33,7 +34,7 @@ servers:  ## real servers for the tests (only as root or under CI)
 	@.ci/servers
 
 clean:  ## all that was installed or built here
-	rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-* build dist *.egg-info asyncref/*.so .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/.pip:
 	@test -n "$(PYTHON)" || { echo "asyncref needs Python 3.11 or newer, with venv" >&2; exit 1; }
@@ -41,12 +42,12 @@ $(VENV)/.pip:
 	@$(PIP) install --upgrade 'pip>=25.1'  # the first with --group
 	@touch $@
 
-$(VENV)/.demo: $(VENV)/.pip pyproject.toml
+$(VENV)/.demo: $(VENV)/.pip $(BUILT_FROM)
 	@echo "installing asyncref and a local S3 server (moto) into $(VENV)"
 	@$(PIP) install --editable . 'moto[server]>=5'
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.pip pyproject.toml
+$(VENV)/.dev: $(VENV)/.pip $(BUILT_FROM)
 	@echo "installing asyncref and its development tools into $(VENV)"
 	@$(PIP) install --editable . --group dev
 	@touch $@ $(VENV)/.demo

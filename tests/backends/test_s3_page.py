@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from datetime import datetime
 from urllib.parse import quote_plus, unquote_plus
 from xml.dom import minidom
 from xml.sax.saxutils import escape
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncref.backends.s3 import page
+from asyncref.backends.s3 import columns, page, shape
 from asyncref.backends.s3.shape import OddPageError
 
 # What XML can hold, without the characters that an XML parser itself rewrites.
@@ -86,7 +88,7 @@ def independently(body, keep):
         keys.append(key)
         if node.nodeName == "DeleteMarker" or (keep == "latest" and row["IsLatest"] != "true"):
             continue
-        moment = datetime.fromisoformat(row["LastModified"])
+        moment = datetime.fromisoformat(row["LastModified"]) if row.get("LastModified") else None
         rows.append((key, int(row["Size"]), row["ETag"], row.get("VersionId"), moment))
     return keys, rows
 
@@ -199,3 +201,134 @@ def test_a_page_in_another_encoding_is_read_in_it_or_refused():
     assert by_column(body, "objects")[0] == ["é"]
     with pytest.raises(OddPageError):
         page.read(body.replace(b"ISO-8859-1", b"nonsense"), "objects")
+
+
+@contextmanager
+def without_extension():
+    kept = shape._entries, columns._entries
+    shape._entries = columns._entries = None
+    try:
+        yield
+    finally:
+        shape._entries, columns._entries = kept
+
+
+compiled = pytest.mark.skipif(shape._entries is None, reason="asyncref._entries is not compiled: there was no compiler")
+
+
+def outcome(body, keep):
+    try:
+        got = page.read(body, keep)
+    except OddPageError:
+        return None
+    got.batch.validate(full=True)
+    return got.keys, None if got.latest is None else got.latest.tolist(), got.batch, got.envelope
+
+
+def same_outcome(body, keep):
+    with without_extension():
+        by_numpy = outcome(body, keep)
+    assert outcome(body, keep) == by_numpy
+
+
+_PIECES = st.binary(max_size=3) | st.sampled_from(
+    [
+        *(
+            b"<",
+            b">",
+            b"/",
+            b"</",
+            b"/>",
+            b"&",
+            b"<!-- -->",
+            b"<![CDATA[x]]>",
+            b"<?p?>",
+            b" ",
+            b"\0",
+            b"\n",
+            b"%",
+            b"\xff",
+        ),
+        *(b"<Key>", b"</Key>", b"<Key/>", b"<Contents>", b"</Contents>", b"<Version>", b"<DeleteMarker/>", b"</Size >"),
+        *(b"<Owner a='>'>", b'<Size b="1" >', b"<Extra>1</Extra>", b"<Key-x>1</Key-x>"),
+        *(b"99999999999999999999", b"+1", b"0x1", b"-1"),
+    ]
+)
+
+
+@st.composite
+def mutated(draw):
+    """A page of either kind with some bytes cut, doubled, changed or put in."""
+    keep = draw(st.sampled_from(["objects", "latest", "stored", "all"]))
+    body = draw(pages(versions=keep != "objects"))
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(0, len(body)))
+        stop = min(len(body), at + draw(st.integers(0, 60)))
+        piece = draw(st.sampled_from([b"", body[at:stop] * 2]) | _PIECES)
+        body = body[:at] + piece + body[stop:]
+    return body, keep
+
+
+@compiled
+@settings(max_examples=400, deadline=None)
+@given(mutated())
+def test_a_page_reads_the_same_with_and_without_the_extension_however_broken(case):
+    same_outcome(*case)
+
+
+@compiled
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("</Contents>", "<Owner/></Contents>\n"),
+        ("<Key>k</Key>", "<Key/><Key>k</Key>"),
+        ("<Key>k</Key>", "<Key ><a>k</a></Key ><Key>k</Key\n>"),
+        ("<Size>", "<Owner a='1' b=\"'\"><ID>x</ID></Owner><Size>"),
+        ("<Size>", "<Owner a='/>'><ID>x</ID></Owner><Size>"),
+        ("<Size>", "<A>" * 20 + "</A>" * 20 + "<Size>"),
+        ("<Size>1", "<Size>007"),
+        ("<Size>1", "<Size>9223372036854775807"),
+        ("<Size>1", "<Size>9223372036854775808"),
+        ("<Size>1", "<Size>"),
+        ("2024-01-02", "2024-02-29"),
+        ("2024-01-02", "2023-02-29"),
+        ("2024-01-02", "1900-02-29"),
+        ("2024-01-02", "0000-01-01"),
+        ("2024-01-02", "0001-01-01"),
+        ("2024-01-02", "9999-12-31"),
+        ("03:04:05.000Z", "03:04:05Z"),
+        ("03:04:05.000Z", "23:59:59.999Z"),
+        ("03:04:05.000Z", "24:00:00.000Z"),
+        ("03:04:05.000Z", "23:59:60.000Z"),
+        ("03:04:05.000Z", "03:04:05.000+01:00"),
+        ("&quot;e&quot;", "&quot;d41d8cd98f00b204e9800998ecf8427e&#34;"),
+        ("&quot;e&quot;", "&quot;d41d8cd98f00b204e9800998ecf8427E&quot;"),
+        ("&quot;e&quot;", "&#x22;d41d8cd98f00b204e9800998ecf8427e&#x22;"),
+        ("<ETag>&quot;e&quot;</ETag>", ""),
+    ],
+)
+def test_unusual_values_read_the_same_with_and_without_the_extension(old, new):
+    assert old in GOOD
+    same_outcome(one(GOOD + GOOD.replace(old, new) + GOOD), "objects")
+
+
+@compiled
+@pytest.mark.parametrize("offsets", [([0], [9]), ([-2], [0]), ([2], [1]), ([2**62], [2**62]), ([0, 1], [1])])
+def test_the_extension_reads_nothing_outside_of_the_body(offsets):
+    starts, ends = (np.array(side, np.int64) for side in offsets)
+    for convert in ("integers", "flags", "moments", "etags", "texts"):
+        with pytest.raises(ValueError, match="offsets"):
+            getattr(shape._entries, convert)(b"12345678", starts, ends)
+    for first, end in ((-1, 3), (3, 2), (0, 9)):
+        with pytest.raises(ValueError, match="outside"):
+            shape._entries.entries(b"12345678", first, end, (b"a",), (b"b",))
+
+
+@pytest.mark.parametrize("entry", [GOOD.replace("<Contents>", "<Contents >"), GOOD.replace("Contents>", "x:Contents>")])
+def test_entries_that_are_written_unlike_others_are_not_lost(entry):
+    body = one(entry.replace("<Key>k", "<Key>l")).replace(b"<ListBucketResult>", b'<ListBucketResult xmlns:x="urn:x">')
+    assert by_column(body, "objects")[0] == ["l"]
+    last = body.replace(b"<x:Contents>", GOOD.encode() + b"<x:Contents>").replace(
+        b"<Contents >", GOOD.encode() + b"<Contents >"
+    )
+    assert by_column(last, "objects")[0] == ["k", "l"]

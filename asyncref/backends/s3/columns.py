@@ -1,4 +1,8 @@
-"""Values at known offsets of a page as Arrow columns: no Python object a value on the usual way."""
+"""Values at known offsets of a page as Arrow columns: no Python object a value on the usual way.
+
+The compiled `asyncref._entries` converts values of the usual forms; numpy and Arrow do where it is missing, and
+wherever a value is of another form.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,11 @@ import pyarrow.compute as pc
 
 from asyncref.backends.s3.shape import OddPageError, Span, gather
 from asyncref.model import PAGE_SCHEMA
+
+try:
+    from asyncref import _entries
+except ImportError:  # there was no compiler
+    _entries = None  # type: ignore[assignment]
 
 # How a quote stands in XML (AWS and Ceph; Go's encoder; none), and the length of a plain ETag then.
 _QUOTES: Final = ((b"&quot;", 44), (b"&#34;", 42), (b'"', 34))
@@ -47,6 +56,8 @@ def keys(body: bytes, span: Span, *, url: bool) -> pa.StringArray:
 
 def sizes(body: bytes, span: Span) -> pa.Int64Array:
     """Sizes in bytes, none negative."""
+    if _entries is not None and (data := _entries.integers(body, span.starts, span.ends)) is not None:
+        return pa.Int64Array.from_buffers(pa.int64(), len(span.starts), [None, pa.py_buffer(data)])
     column = _raw(body, span).view(pa.string()).cast(pa.int64())  # a number is no bad UTF-8, so it is not checked
     if len(column) and pc.min(column).as_py() < 0:
         raise OddPageError("a negative size")
@@ -57,6 +68,8 @@ def times(body: bytes, span: Span) -> pa.TimestampArray:
     """ISO times as microseconds, UTC; null for an empty or missing one."""
     starts, ends, _ = span
     rows = len(starts)
+    if _entries is not None and (moments := _entries.moments(body, starts, ends)) is not None:
+        return pa.TimestampArray.from_buffers(_TIME, rows, [None, pa.py_buffer(moments)])
     if rows and not (ends - starts - _ISO_BYTES).any():
         data = pa.py_buffer(_cells(body, span, 0, _ISO_BYTES))
         column = pa.StringArray.from_buffers(rows, pa.py_buffer(_steps(rows, _ISO_BYTES)), data)
@@ -70,6 +83,8 @@ def times(body: bytes, span: Span) -> pa.TimestampArray:
 def flags(body: bytes, span: Span) -> npt.NDArray[np.bool_]:
     """`true` and `false`, nothing else."""
     starts, ends, block = span
+    if _entries is not None and (found := _entries.flags(body, starts, ends)) is not None:
+        return np.frombuffer(found, np.bool_)
     if block is not None and block.tobytes() == b"true" * len(starts):
         return np.ones(len(starts), np.bool_)
     heads = np.frombuffer(gather(body, starts, 4), "<u4")
@@ -84,17 +99,8 @@ def flags(body: bytes, span: Span) -> npt.NDArray[np.bool_]:
 
 def etags(body: bytes, span: Span) -> tuple[pa.FixedSizeBinaryArray, pa.StringArray]:
     """The columns `etag16` and `etag`: 16 raw bytes where the ETag is plain, else the ETag as sent."""
-    starts, ends, _ = span
-    rows = len(starts)
-    plain: npt.NDArray[np.bool_] = np.zeros(rows, np.bool_)
-    raw: npt.NDArray[np.uint8] = np.zeros((rows, 16), np.uint8)
-    for quote, length in _QUOTES:
-        chosen = np.flatnonzero(ends - starts == length)
-        if len(chosen) == rows:
-            plain, raw = _hex16(body, span, quote)
-            break
-        if len(chosen):
-            plain[chosen], raw[chosen] = _hex16(body, span.taken(chosen), quote)
+    rows = len(span.starts)
+    plain, raw = _plain_etags(body, span)
     if plain.all():
         return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), rows, [None, pa.py_buffer(raw)]), nulls(rows, "etag")
     rest = np.flatnonzero(~plain)
@@ -108,6 +114,29 @@ def etags(body: bytes, span: Span) -> tuple[pa.FixedSizeBinaryArray, pa.StringAr
     places = np.zeros(rows, np.int32)
     places[rest] = np.arange(len(rest), dtype=np.int32)
     return column, others.take(pa.array(places, mask=plain))
+
+
+def _plain_etags(body: bytes, span: Span) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.uint8]]:
+    """Which ETags are plain as most are (any may be that is written with more entities), and their 16 bytes each."""
+    starts, ends, _ = span
+    rows = len(starts)
+    if _entries is not None:
+        data, mask, count = _entries.etags(body, starts, ends)
+        mask_in, data_in = np.frombuffer(mask, np.bool_), np.frombuffer(data, np.uint8)
+        return (
+            (mask_in, data_in.reshape(rows, 16))
+            if count == rows
+            else (mask_in.copy(), data_in.reshape(rows, 16).copy())
+        )
+    plain: npt.NDArray[np.bool_] = np.zeros(rows, np.bool_)
+    raw: npt.NDArray[np.uint8] = np.zeros((rows, 16), np.uint8)
+    for quote, length in _QUOTES:
+        chosen = np.flatnonzero(ends - starts == length)
+        if len(chosen) == rows:
+            return _hex16(body, span, quote)
+        if len(chosen):
+            plain[chosen], raw[chosen] = _hex16(body, span.taken(chosen), quote)
+    return plain, raw
 
 
 def _hex16(body: bytes, span: Span, quote: bytes) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.uint8]]:
@@ -157,6 +186,9 @@ def _raw(body: bytes, span: Span) -> pa.BinaryArray:
     rows = len(starts)
     if not rows:
         return pa.array([], pa.binary())
+    if _entries is not None:
+        data, ends_in = _entries.texts(body, starts, ends)
+        return pa.BinaryArray.from_buffers(pa.binary(), rows, [None, pa.py_buffer(ends_in), pa.py_buffer(data)])
     if block is not None:
         offsets = pa.py_buffer(_steps(rows, block.shape[1]))
         return pa.BinaryArray.from_buffers(pa.binary(), rows, [None, offsets, pa.py_buffer(block.tobytes())])

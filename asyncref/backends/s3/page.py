@@ -31,10 +31,11 @@ _ROOTS: Final = {
     "all": b"ListVersionsResult",
 }
 _ENTRIES: Final = {b"ListBucketResult": (b"Contents",), b"ListVersionsResult": (b"Version", b"DeleteMarker")}
+_ANY_ENTRY: Final = frozenset(name for names in _ENTRIES.values() for name in names)
 _ENVELOPE: Final = frozenset(
     {"IsTruncated", "EncodingType", "NextContinuationToken", "NextKeyMarker", "NextVersionIdMarker"}
 )
-_COLUMNS: Final = frozenset({"Key", "VersionId", "IsLatest", "LastModified", "ETag", "Size"})
+_COLUMNS: Final = (b"Key", b"VersionId", b"IsLatest", b"LastModified", b"ETag", b"Size")
 _OTHER_ENCODING: Final = re.compile(rb"""\s*<\?xml[^>]*encoding=(?!["']utf-8["'])""", re.IGNORECASE)
 _ROOT: Final = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<([A-Za-z]+)[\s>]")
 
@@ -101,7 +102,7 @@ def _read(body: bytes, keep: Keep, root: bytes) -> Rows:
         raise OddPageError(f"not a whole {root.decode()}")
     if _OTHER_ENCODING.match(body):
         raise OddPageError("not in UTF-8")
-    shape = find(body, _ENTRIES[root])
+    shape = find(body, _ENTRIES[root], _COLUMNS)
     envelope = _envelope(shape.envelope)
     if not shape.rows:
         latest = None if keep == "objects" else np.empty(0, np.bool_)
@@ -197,7 +198,10 @@ def _only(shape: Shape, rows: npt.NDArray[np.intp]) -> Shape:
 
 def _envelope(text: bytes) -> dict[str, str]:
     """What stands around the entries, by a real XML parser: nothing may be left open or unopened there."""
-    found = [(_local(child), child.text or "") for child in _parsed(text) if _local(child) in _ENVELOPE]
+    tree = _parsed(text)
+    if any(_local(child).encode() in _ANY_ENTRY for child in tree):
+        raise OddPageError("an entry that is written as no other is")
+    found = [(_local(child), child.text or "") for child in tree if _local(child) in _ENVELOPE]
     envelope = dict(found)
     if len(envelope) != len(found) or envelope.get("IsTruncated") not in {"true", "false"}:
         raise OddPageError("no IsTruncated, or an element twice")
@@ -230,7 +234,7 @@ def _plain(body: bytes, root: bytes) -> bytes:
     for child in tree:
         name = _local(child)
         if name.encode() in _ENTRIES[root]:
-            inner = "".join(_element(leaf) for leaf in child if _local(leaf) in _COLUMNS)
+            inner = "".join(_element(leaf) for leaf in child if _local(leaf).encode() in _COLUMNS)
             parts.append(f"<{name}>{inner}</{name}>")
         elif not len(child):
             parts.append(_element(child))
