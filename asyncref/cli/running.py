@@ -41,6 +41,8 @@ def run(output: Output, start: Callable[[ProgressHook], Coroutine[Any, Any, T]])
         result = runner.run(start(meters.append))
     for meter in meters:
         _log.info("%s", summary(meter))
+        for name, state in meter.statistics().items():
+            _log.info("%s: %s", name, ", ".join(f"{key} {value:.4g}" for key, value in state.items() if value))
     for note in dict.fromkeys(note for meter in meters for note in meter.notes):
         print(f"asyncref: note: {printable(note)}", file=sys.stderr)  # noqa: T201
     return result

@@ -25,7 +25,7 @@ class Meter:
         failed: Entries that failed.
         notes: Sentences for the user.
         started_s: Monotonic time of the start.
-        states: By kind of request, a call that gives the limits' state; see `Controller.statistics`.
+        states: By kind of request and container, a call that gives the limits' state.
     """
 
     verb: str = "scan"
@@ -46,6 +46,13 @@ class Meter:
     def elapsed_s(self) -> float:
         """Seconds since the start."""
         return time.monotonic() - self.started_s
+
+    def statistics(self) -> dict[str, dict[str, float | int]]:
+        """The limits' state now, by kind of request and container (`list s3://bucket/`).
+
+        Values: see docs/limits.md; times in seconds, rates in requests a second.
+        """
+        return {name: state() for name, state in self.states.items()}
 
     def note(self, sentence: str) -> None:
         """Tell the user once."""

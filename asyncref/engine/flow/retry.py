@@ -34,18 +34,21 @@ class Lane:
         meter: Where requests and retries are counted.
         most: The backend's own bound on requests in flight.
         ramp: The provider's own ramp-up, if it names one.
+        place: The container, for the name under which the meter shows the state.
     """
 
     __slots__ = ("_gate", "_limits", "_meter", "_patience_s", "controller", "kind")
 
-    def __init__(self, kind: str, *, limits: Limits, meter: Meter, most: int, ramp: Ramp | None = None) -> None:
+    def __init__(
+        self, kind: str, *, limits: Limits, meter: Meter, most: int, ramp: Ramp | None = None, place: str = ""
+    ) -> None:
         self.kind = kind
         self.controller = Controller(limits, most=most, ramp=ramp)
         self._gate = Gate(self.controller)
         self._limits = limits
         self._meter = meter
         self._patience_s = sum(_longest_s(tries, limits) for tries in range(1, limits.attempts))
-        meter.states[kind] = self.statistics
+        meter.states[f"{kind} {place}".rstrip()] = self.statistics
 
     async def call(self, send: Callable[[], Awaitable[T]]) -> T:
         """Send until it succeeds, fails for good, or `limits.attempts` are used up.

@@ -14,7 +14,7 @@ import anyio
 from asyncref import uri as uris
 from asyncref.backends import open_backend
 from asyncref.backends.base import Backend, NamesPaths, Traits
-from asyncref.engine.flow import Meter
+from asyncref.engine.flow import Lanes, Meter
 from asyncref.engine.scan.hints import hints_of
 from asyncref.engine.scan.ledger import Ledger, remaining
 from asyncref.engine.scan.moment import moment_of
@@ -80,8 +80,10 @@ class Job:
     against: Manifest | None = None
     moment: datetime | None = field(init=False, default=None)
     sources: list[Source] = field(default_factory=list)
+    lanes: Lanes = field(init=False)
 
     def __post_init__(self) -> None:
+        self.lanes = Lanes(self.limits, self.meter)
         # A misspelt "raise" must not leave keys out in silence.
         for name, value, known in (("bad_keys", self.bad_keys, BadKeys), ("heads", self.heads, Heads)):
             if value not in get_args(known):
@@ -115,7 +117,7 @@ class Job:
                     source_of(target, reference, backend, ""), path, reference.key, single, sink.emit
                 )
                 return
-            finder = Finder(backend, self.limits, self.meter, self.moment, self.wanted)
+            finder = Finder(backend, self.lanes, self.moment, self.wanted)
             found = await finder.find(reference, checksum=target.checksum)
             if isinstance(found, Single):
                 source = source_of(target, reference, backend, reference.key, at=self.moment)
@@ -148,7 +150,7 @@ class Job:
             pinner = Namer(backend, source)
         elif not traits.listing_pins or (found.stat_for_versions and self.heads == "auto"):
             lenient = traits.listing_proves or self.bad_keys == "skip"
-            pinner = Pinner(backend, source, self.limits, self.meter, lenient=lenient)
+            pinner = Pinner(backend, source, self.lanes, lenient=lenient)
         naming = backend if isinstance(backend, NamesPaths) else None
         lister = Lister(
             backend=backend,
@@ -157,8 +159,7 @@ class Job:
             rows=RowMaker(source, index, self.wanted, self.bad_keys, traits.folder_markers, self.meter.skipped, naming),
             pinner=pinner,
             emit=sink.emit,
-            limits=self.limits,
-            meter=self.meter,
+            lanes=self.lanes,
             budget=self.budget,
             uri=source.uri,
             first_page=found.first_page,

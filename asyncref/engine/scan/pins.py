@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asyncref.backends.base import Backend
-from asyncref.engine.flow import Lane, Meter, one_error
+from asyncref.engine.flow import Lane, Lanes, Meter, one_error
 from asyncref.errors import NotFoundError, ProtocolError
-from asyncref.model import ENTRY_SCHEMA, PAGE_SCHEMA, Limits, Pin, Source
+from asyncref.model import ENTRY_SCHEMA, PAGE_SCHEMA, Pin, Source
 
 _MD5 = ENTRY_SCHEMA.get_field_index("md5")
 ANNOUNCE_ABOVE = 100_000
@@ -27,22 +27,20 @@ class Pinner:
     Args:
         backend: Asked once a row.
         source: Gives a row's key.
-        limits: Bounds.
-        meter: Counts requests; objects that vanished since they were listed are counted as skipped.
+        lanes: Gives the way there.
         lenient: What is not found is left out; otherwise it is an error.
     """
 
     backend: Backend
     source: Source
-    limits: Limits
-    meter: Meter
+    lanes: Lanes
     lenient: bool = True
     lane: Lane = field(init=False)
+    meter: Meter = field(init=False)
     _asked: int = 0
 
     def __post_init__(self) -> None:
-        traits = self.backend.traits
-        self.lane = Lane("stat", limits=self.limits, meter=self.meter, most=traits.concurrency, ramp=traits.ramp)
+        self.lane, self.meter = self.lanes.of("stat", self.backend), self.lanes.meter
 
     async def __call__(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """The rows with new pins, in order; a file whose MD5 the listing knew is not asked for. Memory: the page's."""

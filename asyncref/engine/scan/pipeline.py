@@ -19,11 +19,11 @@ import pyarrow.compute as pc
 from anyio.abc import TaskGroup
 
 from asyncref.backends.base import Backend
-from asyncref.engine.flow import Lane, Meter
+from asyncref.engine.flow import Lane, Lanes, Meter
 from asyncref.engine.flow.groups import one_error
 from asyncref.engine.scan.advance import Advance
 from asyncref.engine.scan.folders import FolderTree
-from asyncref.engine.scan.keyspace import KeySpace, Span
+from asyncref.engine.scan.keyspace import LEARN_PAGES, KeySpace, Span
 from asyncref.engine.scan.ledger import Coverage, Covered
 from asyncref.engine.scan.moment import Moment
 from asyncref.engine.scan.pins import Namer, Pinner
@@ -39,7 +39,7 @@ from asyncref.errors import (
     TooManyObjectsError,
     UnsupportedError,
 )
-from asyncref.model import BEHIND_LAST, PAGE_SCHEMA, KeyRange, Limits, ListRequest, Page, Pin
+from asyncref.model import BEHIND_LAST, PAGE_SCHEMA, KeyRange, ListRequest, Page, Pin
 
 EVERYTHING: Final = (KeyRange(),)
 
@@ -90,8 +90,7 @@ class Lister:
         rows: Makes rows of pages.
         pinner: Pins rows that the listing does not; None where it does.
         emit: Takes the rows.
-        limits: Bounds.
-        meter: Counts objects, bytes and requests.
+        lanes: Gives the way there.
         budget: Objects left until `max_objects`; shared by the sources of a scan.
         uri: As the user gave it, for errors.
     """
@@ -102,11 +101,11 @@ class Lister:
     rows: RowMaker
     pinner: Pinner | Namer | None
     emit: Emit
-    limits: Limits
-    meter: Meter
+    lanes: Lanes
     budget: Budget
     uri: str
     lane: Lane = field(init=False)
+    meter: Meter = field(init=False)
     first_page: Page | None = None
     """The first page, where finding out what the prefix means has already brought it."""
     plan: Plan = field(kw_only=True)
@@ -122,8 +121,7 @@ class Lister:
     _encoded: bool | None = None
 
     def __post_init__(self) -> None:
-        traits = self.backend.traits
-        self.lane = Lane("list", limits=self.limits, meter=self.meter, most=traits.concurrency, ramp=traits.ramp)
+        self.lane, self.meter = self.lanes.of("list", self.backend), self.lanes.meter
 
     async def run(self, ranges: Sequence[KeyRange] = EVERYTHING, seams: Seams | None = None) -> None:
         """List everything, or what is left of it.
@@ -167,7 +165,7 @@ class Lister:
     async def _list_folders(self) -> None:
         """List a storage that gives folders and no ranges."""
         first, self.first_page = self.first_page, None
-        stats = Lane("stat", limits=self.limits, meter=self.meter, most=self.backend.traits.concurrency)
+        stats = self.lanes.of("stat", self.backend)
 
         async def give(page: Page) -> None:
             self.meter.skipped.update(page.skipped)
@@ -225,7 +223,8 @@ class Lister:
             advance.saw(page)
             after = span.after if self.versions or span.position is None else span.position
             kept = trim(page.batch, KeyRange(after, span.last))
-            going_on = space.saw(span, page, kept=kept.num_rows, keys=_samples(kept))
+            samples = _samples(kept) if span.pages < LEARN_PAGES else []
+            going_on = space.saw(span, page, kept=kept.num_rows, keys=samples)
             for stolen in space.steal(self.lane.controller.most - space.active):
                 group.start_soon(self._follow, stolen, space, seams, group)
             if kept.num_rows:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asyncref.backends.base import Backend, NamesPaths
-from asyncref.engine.flow import Lane, Meter
+from asyncref.engine.flow import Lanes
 from asyncref.engine.scan.moment import Moment
 from asyncref.engine.scan.pins import page_of_pins
 from asyncref.engine.scan.pushdown import Piece, Plan, plan
@@ -29,7 +29,7 @@ from asyncref.errors import (
     UnsupportedError,
 )
 from asyncref.globs import Filter
-from asyncref.model import BEHIND_LAST, KeyRange, Limits, ListRequest, Page, Pin, Source
+from asyncref.model import BEHIND_LAST, KeyRange, ListRequest, Page, Pin, Source
 from asyncref.uri import Reference
 
 
@@ -148,15 +148,13 @@ class Finder:
 
     Args:
         backend: Where to ask.
-        limits: Bounds.
-        meter: Counts requests.
+        lanes: Gives the way there.
         at: The moment whose state is meant; None: now.
         wanted: The filter: a listing starts where it may first take something.
     """
 
     backend: Backend
-    limits: Limits
-    meter: Meter
+    lanes: Lanes
     at: datetime | None = None
     wanted: Filter = field(default_factory=Filter)
 
@@ -216,11 +214,11 @@ class Finder:
                 hint="at= needs a bucket that kept versions from then on (S3, Google Cloud Storage)",
             )
         if may_version is None:
-            self.meter.note(
+            self.lanes.meter.note(
                 f"{uri}: whether versions were kept since {self.at} could not be learnt; what was overwritten while "
                 "they were not is missing"
             )
-        lane = Lane("list", limits=self.limits, meter=self.meter, most=self.backend.traits.concurrency)
+        lane = self.lanes.of("list", self.backend)
         piece = self._first_piece(key)
         prefix = key if piece is None else piece.prefix
         request = ListRequest(prefix=prefix, limit=self.backend.traits.page_rows, versions=True, at=at)
@@ -272,7 +270,7 @@ class Finder:
         return Listing(folder, versions=False, stat_for_versions=False, first_page=None)
 
     async def _stat(self, key: str, version: str | None) -> Single:
-        lane = Lane("stat", limits=self.limits, meter=self.meter, most=self.backend.traits.concurrency)
+        lane = self.lanes.of("stat", self.backend)
         pin = await lane.call(lambda: self.backend.stat(key, version))
         return Single(page_of_pins([key], [pin]))
 
@@ -284,7 +282,7 @@ class Finder:
         """
         traits = self.backend.traits
         may_version = await self._versioning() if traits.versioned else False
-        lane = Lane("list", limits=self.limits, meter=self.meter, most=traits.concurrency)
+        lane = self.lanes.of("list", self.backend)
         request = ListRequest(prefix=prefix, keys=KeyRange(), limit=traits.page_rows, versions=may_version is not False)
         try:
             return request.versions, await lane.call(lambda: self.backend.list_page(request)), request.versions
@@ -295,9 +293,11 @@ class Finder:
             page = await lane.call(lambda: self.backend.list_page(plain))
             denied = isinstance(error, AccessDeniedError)
             if denied:
-                self.meter.note(f"version ids may not be listed ({error.message}); every object is asked for its own")
+                self.lanes.meter.note(
+                    f"version ids may not be listed ({error.message}); every object is asked for its own"
+                )
             return False, page, denied
 
     async def _versioning(self) -> bool | None:
-        lane = Lane("versioning", limits=self.limits, meter=self.meter, most=1)
+        lane = self.lanes.of("versioning", self.backend)
         return await lane.call(self.backend.versioning)
