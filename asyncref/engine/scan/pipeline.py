@@ -41,6 +41,7 @@ from asyncref.errors import (
 )
 from asyncref.model import BEHIND_LAST, PAGE_SCHEMA, KeyRange, ListRequest, Page, Pin
 
+_PROBES: Final = -(10**9)  # numbers of ranges of which only the end is known: those of earlier runs are negative, too
 EVERYTHING: Final = (KeyRange(),)
 
 
@@ -186,10 +187,11 @@ class Lister:
             async with anyio.create_task_group() as group:
                 for number, piece in enumerate(self.plan.pieces if self.versions else ()):
                     if piece.is_probed:
-                        group.start_soon(self._prove_start, piece, seams, -number - 1)
+                        group.start_soon(self._prove_start, piece, seams, _PROBES - number)
                 for span in space.start_from(self.plan.within(ranges)):
                     group.start_soon(self._follow, span, space, seams, group)
-        if gaps := seams.gaps():
+        gaps = seams.gaps() or [key for after, key in seams.doubts() if not await self._shows(after, key)]
+        if gaps:
             raise OrderError(f"the server leaves out {gaps[0]!r} when a listing starts right before it", uri=self.uri)
 
     async def _prove_start(self, piece: Piece, seams: Seams, number: int) -> None:
@@ -207,8 +209,15 @@ class Lister:
             )
             return
         rows = trim(page.batch, piece.keys)
-        if rows.num_rows and self._was_there(rows):
-            seams.ended(number, piece.keys.after, piece.keys.after, rows.column(0)[0].as_py())
+        if rows.num_rows:
+            first = rows.column(0)[0].as_py()
+            seams.ended(number, piece.keys.after, piece.keys.after, first, certain=self._was_there(rows))
+
+    async def _shows(self, after: str, key: str) -> bool:
+        """Whether a listing from right behind `after` shows a key now, which may have come after it was listed there."""
+        piece, moment = self.plan.piece_of(after), self._moment()
+        page = await self._page(self._request(KeyRange(piece.start(after)), piece.prefix), moment)
+        return page.last == key or bool(pc.is_in(pa.array([key]), page.batch.column(0))[0].as_py())
 
     async def _follow(self, span: Span, space: KeySpace, seams: Seams, group: TaskGroup) -> None:
         """List one range to its end, which others may move nearer meanwhile; start those others."""
@@ -230,19 +239,18 @@ class Lister:
             if kept.num_rows:
                 seams.began(span.run, span.after, kept.column(0)[0].as_py())
             if not going_on:
-                beyond = self._beyond(span, page.batch)
-                seams.ended(span.run, span.after, span.last, beyond)
+                beyond, certain = self._beyond(span, page.batch)
+                seams.ended(span.run, span.after, span.last, beyond, certain=certain)
+                beyond = beyond if certain else None
             covered = coverage.saw(page, kept, last=span.last, ended=not going_on, beyond=beyond)
             await self._deliver(span.run, kept, covered)
             if going_on:
                 request = _behind(page, request, span)
 
-    def _beyond(self, span: Span, batch: pa.RecordBatch) -> str | None:
-        """The first row behind a range's end, unless it changed since the scan began: then nobody has to have it."""
-        if span.last is None:
-            return None
-        rest = trim(batch, KeyRange(span.last, None))
-        return rest.column(0)[0].as_py() if rest.num_rows and self._was_there(rest) else None
+    def _beyond(self, span: Span, batch: pa.RecordBatch) -> tuple[str | None, bool]:
+        """The first row behind a range's end, and whether it surely was there when the scan began."""
+        rest = trim(batch, KeyRange(span.last, None)) if span.last is not None else batch.slice(0, 0)
+        return (rest.column(0)[0].as_py(), self._was_there(rest)) if rest.num_rows else (None, True)
 
     def _was_there(self, rows: pa.RecordBatch) -> bool:
         """Whether the first row has been there since the scan began, or at the moment that is listed."""

@@ -7,7 +7,7 @@ at a marker that is no key (moto 5 leaves out the key after it) is found by this
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -22,6 +22,7 @@ class _Range:
     last: str | None = None
     first_row: str | None = None
     beyond: str | None = None
+    certain: bool = True
 
 
 @dataclass(slots=True)
@@ -47,22 +48,29 @@ class Seams:
         if known.first_row is None:
             known.first_row = first_row
 
-    def ended(self, run: int, after: str | None, last: str | None, beyond: str | None) -> None:
+    def ended(self, run: int, after: str | None, last: str | None, beyond: str | None, *, certain: bool = True) -> None:
         """A range was listed to its end.
 
         Args:
             run: Its number.
             after: Its lower end, exclusive.
             last: Its final upper end, inclusive.
-            beyond: The first row behind it, if its last page had one that was there before the listing began.
+            beyond: The first row behind it, if its last page had one.
+            certain: That was there before the listing began.
         """
         known = self._ranges.setdefault(run, _Range(after))
-        known.last, known.beyond = last, beyond
+        known.last, known.beyond, known.certain = last, beyond, certain
 
     def gaps(self) -> list[str]:
         """Keys that one range saw and the range they belong to does not have; called when all have ended."""
+        return [key for _, key, certain in self._missing() if certain]
+
+    def doubts(self) -> list[tuple[str, str]]:
+        """The same for keys that may have come while it was listed: where their range starts, and the key."""
+        return [(after, key) for after, key, certain in self._missing() if not certain]
+
+    def _missing(self) -> Iterator[tuple[str, str, bool]]:
         ranges = sorted(self._ranges.values(), key=lambda known: known.after or "")
-        missing = []
         for at, known in enumerate(ranges):
             if known.beyond is None:
                 continue
@@ -72,5 +80,4 @@ class Seams:
             if owner is None or known.beyond <= (owner.after or ""):
                 continue  # in what nobody has to list
             if owner.first_row is None or owner.first_row > known.beyond:
-                missing.append(known.beyond)
-        return missing
+                yield owner.after or "", known.beyond, known.certain
