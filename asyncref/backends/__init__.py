@@ -1,7 +1,7 @@
 """The table of schemes: one line a backend, loaded when first asked for.
 
 Third parties add theirs by the entry-point group `asyncref.backends`, whose names are schemes and whose
-values are `asyncref.backends.base.Opener`s.
+values are `asyncref.backends.base.Opener`s; docs/backends.md has a complete one. Built-in schemes come first.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from asyncref.errors import UnknownSchemeError
 from asyncref.model import Limits
 from asyncref.uri import Reference, service
 
+GROUP: Final = "asyncref.backends"
 _BUILT_IN: Final = {
     "abfs": "asyncref.backends.azure:open_azure",
     "abfss": "asyncref.backends.azure:open_azure",
@@ -31,24 +32,34 @@ _BUILT_IN: Final = {
 
 def schemes() -> list[str]:
     """Every scheme that can be opened here, sorted."""
-    return sorted({*_BUILT_IN, *(point.name for point in entry_points(group="asyncref.backends"))})
+    return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=GROUP))})
 
 
 def opener(scheme: str) -> Opener:
     """The function that opens a scheme's containers.
 
     Raises:
-        UnknownSchemeError: No such backend; says which there are and how to add one.
+        UnknownSchemeError: No such backend, which says which there are and how to add one; or a package's that cannot
+            be loaded, or that two packages add.
     """
     if target := _BUILT_IN.get(scheme):
         module, _, name = target.partition(":")
         return cast("Opener", getattr(import_module(module), name))
-    for point in entry_points(group="asyncref.backends", name=scheme):
-        return cast("Opener", point.load())
-    raise UnknownSchemeError(
-        f"no backend for the scheme {scheme!r}",
-        hint=f"known are {', '.join(schemes())}; a package adds one by the entry-point group asyncref.backends",
-    )
+    points = list(entry_points(group=GROUP, name=scheme))
+    if not points:
+        raise UnknownSchemeError(
+            f"no backend for the scheme {scheme!r}",
+            hint=f"known are {', '.join(schemes())}; a package adds one by the entry-point group {GROUP}",
+        )
+    packages = sorted(point.dist.name if point.dist else "?" for point in points)
+    if len(points) > 1:
+        raise UnknownSchemeError(
+            f"the scheme {scheme!r} is added by more than one package: {', '.join(packages)}", hint="uninstall one"
+        )
+    try:
+        return cast("Opener", points[0].load())
+    except (ImportError, AttributeError) as error:
+        raise UnknownSchemeError(f"the backend for {scheme!r} of package {packages[0]} fails: {error}") from error
 
 
 def open_backend(

@@ -58,6 +58,10 @@ class S3:
         """`s3://bucket/key`, raw."""
         return self._access.uri(key)
 
+    def digest_by_name(self, key: str) -> str:
+        """The reference, as W&B does."""
+        return self._access.uri(key)
+
     async def versioning(self) -> bool | None:
         """By GetBucketVersioning; None where that is denied or not offered."""
         try:
