@@ -243,6 +243,6 @@ async def test_a_killed_fetch_leaves_nothing_under_its_final_name_and_the_next_o
     proxy.forget()
     report = await fetch(manifest, root, storage_options=options, whole=True)
     assert (report.objects, report.skipped) == (1, len(contents) - 1)
-    assert dict(proxy.counts) == {"get": 2}
+    assert 1 <= proxy.counts["get"] <= 2  # the part that stalled, and the other unless it had ended
     assert tree(root) == contents
     assert not begun.exists()

@@ -72,7 +72,7 @@ class Connection(asyncio.BufferedProtocol):
         except MalformedError as error:
             self._fail(error)
             return
-        if receiver.is_full or receiver.has_extra:
+        if receiver.is_full or receiver.has_extra or receiver.has_landed:
             self._pause()
         if is_enough:
             self._wake()

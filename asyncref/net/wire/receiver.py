@@ -34,11 +34,13 @@ class Receiver:
         head: None until it is there.
         is_complete: The body has ended; what is left of it lies here.
         has_extra: Bytes came behind its end: the connection cannot be trusted any more.
+        has_landed: The target of `aim` is full and more is to come. What is read before the next `aim` would be copied:
+            up to a third of a large body, 8% of its cost.
     """
 
     __slots__ = (
         "_bodyless", "_chunked", "_enough", "_filled", "_interim", "_left", "_scanned", "_start", "_stop",
-        "_target", "buffer", "has_extra", "head", "is_complete",
+        "_target", "buffer", "has_extra", "has_landed", "head", "is_complete",
     )  # fmt: skip
 
     def __init__(self, buffer: memoryview, *, bodyless: bool) -> None:
@@ -46,6 +48,7 @@ class Receiver:
         self.head: Head | None = None
         self.is_complete = False
         self.has_extra = False
+        self.has_landed = False
         self._bodyless = bodyless
         self._chunked: Chunked | None = None
         self._start = self._stop = self._scanned = 0
@@ -84,6 +87,7 @@ class Receiver:
 
         What fits in the buffer is wanted to its end: a body of a few hundred KiB is worth one wake-up, not five.
         """
+        self.has_landed = False
         room = len(self.buffer) - self._start
         fits = self._left is not None and self._left + self.waiting <= room
         self._enough = room + 1 if fits else min(least, room)
@@ -95,6 +99,7 @@ class Receiver:
         assert self._start == self._stop
         self._start = self._stop = 0
         self._target, self._filled = target[: self._left], 0
+        self.has_landed = False
 
     def disarm(self) -> int:
         """End `aim`; how many bytes came."""
@@ -154,6 +159,7 @@ class Receiver:
         if self._filled < len(target):
             return False
         self._target = None  # more may come before anyone wakes
+        self.has_landed = not self.is_complete
         return True
 
     def ended(self) -> None:
