@@ -199,11 +199,40 @@ def test_a_bucket_is_asked_where_botocore_would_ask_it(bucket, region, endpoint,
     assert (base, got.region, got.service) == asked_by_botocore(bucket, region=region, endpoint=endpoint, **config)
 
 
-@pytest.mark.parametrize("host", ["cwobject.com", "cwlota.com", "object.ord1.coreweave.com"])
-def test_coreweave_is_asked_by_virtual_hosts(host):
+@pytest.mark.parametrize(
+    "host", ["cwobject.com", "cwlota.com", "object.ord1.coreweave.com", "accel-object.las1.coreweave.com"]
+)
+def test_coreweave_is_asked_by_virtual_hosts(host, monkeypatch):
     got = _resolve(settings_of(endpoint_url=f"https://{host}"), "bucket", None)
     assert urlsplit(got.origin).hostname == f"bucket.{host}"
     assert _resolve(settings_of(endpoint_url=f"https://evil{host}"), "bucket", None).path == "/bucket"
+    monkeypatch.setenv("AWS_S3_ENDPOINT_URL", f"https://{host}")  # as W&B's documentation has it
+    assert urlsplit(_resolve(settings_of(), "bucket", None).origin).hostname == f"bucket.{host}"
+
+
+@pytest.mark.parametrize(
+    ("host", "region"),
+    [
+        ("account.r2.cloudflarestorage.com", "auto"),
+        ("account.eu.r2.cloudflarestorage.com", "auto"),
+        ("s3.us-west-004.backblazeb2.com", "us-west-004"),
+        ("s3.eu-central-1.wasabisys.com", "eu-central-1"),
+        ("s3.wasabisys.com", "us-east-1"),
+        ("s3.fr-par.scw.cloud", "fr-par"),
+        ("s3.eu-west-1.amazonaws.com", "eu-west-1"),
+        ("s3.dualstack.eu-west-1.amazonaws.com", "eu-west-1"),
+        ("minio.example.com", None),
+        ("s3.us-west-004.backblazeb2.com.example.com", None),
+    ],
+)
+def test_a_region_that_the_endpoint_names_is_signed_for_unless_another_is_set(host, region, monkeypatch):
+    url = f"https://{host}"
+    settings = settings_of(endpoint_url=url)
+    assert settings.region == region
+    assert _resolve(settings, "bucket", settings.region).region == (region or "us-east-1")
+    assert settings_of(endpoint_url=url, region="mars-1").region == "mars-1"
+    monkeypatch.setenv("AWS_REGION", "moon-1")
+    assert settings_of(endpoint_url=url).region == "moon-1"
 
 
 def test_buckets_that_need_other_signatures_are_refused_by_name(monkeypatch):

@@ -14,6 +14,7 @@ from botocore.config import Config
 from botocore.configprovider import ConfiguredEndpointProvider
 from botocore.exceptions import BotoCoreError
 
+from asyncref.backends.s3.hosts import default_addressing, default_region
 from asyncref.errors import OptionError
 from asyncref.model import Limits
 from asyncref.net.http import HttpSettings
@@ -138,9 +139,6 @@ REFUSED_VARIABLES: Final = {
     "sigv4a_signing_region_set": "requests are signed with SigV4",
 }
 _HARMLESS: Final = {"defaults_mode": "legacy"}  # a refused setting at botocore's own default changes nothing
-
-# CoreWeave's object storage answers to virtual hosts only (its documentation, "Get started with AI Object Storage").
-_VIRTUAL_HOSTS: Final = (".cwobject.com", ".cwlota.com")
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +268,7 @@ def _settle(
     if endpoint and not (urlsplit(endpoint).scheme in {"http", "https"} and urlsplit(endpoint).hostname):
         raise OptionError(f"endpoint_url {endpoint!r} is no URL", hint="write https://host or http://host:port")
     s3 = {**(session.get_config_variable("s3") or {}), **(config.s3 or {})}
-    addressing = chosen.get("addressing_style") or s3.get("addressing_style") or _default_addressing(endpoint)
+    addressing = chosen.get("addressing_style") or s3.get("addressing_style") or default_addressing(endpoint)
     if addressing not in {"path", "virtual", "auto"}:
         raise OptionError(f"addressing_style {addressing!r} is none of path, virtual, auto")
     anon = bool(chosen["anon"])
@@ -281,7 +279,8 @@ def _settle(
         region=chosen.get("region")
         or config.region_name
         or os.environ.get("AWS_REGION")
-        or session.get_config_variable("region"),
+        or session.get_config_variable("region")
+        or default_region(endpoint),
         addressing=addressing,
         anon=anon,
         requester_pays=bool(chosen.get("requester_pays")),
@@ -320,9 +319,3 @@ def _configured_endpoint(session: AioSession, *, ignore: bool) -> str | None:
         full_config=session.full_config, scoped_config=session.get_scoped_config(), client_name="s3"
     )
     return os.environ.get("AWS_S3_ENDPOINT_URL") or own.provide()
-
-
-def _default_addressing(endpoint: str | None) -> str:
-    host = (urlsplit(endpoint).hostname or "") if endpoint else ""
-    coreweave = f".{host}".endswith(_VIRTUAL_HOSTS) or (host.startswith("object.") and host.endswith(".coreweave.com"))
-    return "virtual" if coreweave else "auto"
