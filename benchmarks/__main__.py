@@ -11,7 +11,20 @@ from typing import Final
 from benchmarks.measure import PeerFailedError
 from benchmarks.report import RESULTS, publish
 
-NAMES: Final = ("scan", "memory", "small", "parse", "layouts", "throttle", "resume", "fetch", "gcs", "azure", "http", "files")
+NAMES: Final = (
+    "scan",
+    "memory",
+    "small",
+    "parse",
+    "layouts",
+    "throttle",
+    "resume",
+    "fetch",
+    "gcs",
+    "azure",
+    "http",
+    "files",
+)
 """Each a module of this package with `options(parser)` and `run(arguments) -> Result`; its first line is its question."""
 
 

@@ -70,7 +70,9 @@ class Scanning:
 
     column: Annotated[
         str | None,
-        typer.Option("--column", metavar="NAME", help="SOURCE is a list of URLs, CSV or Parquet, with them in this column."),
+        typer.Option(
+            "--column", metavar="NAME", help="SOURCE is a list of URLs, CSV or Parquet, with them in this column."
+        ),
     ] = None
 
     def wanted(self, storage: Storage, bounds: Bounds, selection: Selection) -> dict[str, Any]:

@@ -26,9 +26,7 @@ async def fetch(options: dict[str, Any]) -> dict[str, Any]:
         report = await asyncref.fetch(manifest, folder, storage_options=storage, checksum=checksum, fsync="never")
         return {"objects": report.objects + report.skipped, "bytes": report.bytes}
     objects = size = 0
-    items = stream(
-        manifest, concurrency=options["concurrency"], storage_options=storage, checksum=options["checksum"]
-    )
+    items = stream(manifest, concurrency=options["concurrency"], storage_options=storage, checksum=options["checksum"])
     async with items:
         async for item in items:
             if item.error is not None:

@@ -32,9 +32,13 @@ async def scan(options: dict[str, Any]) -> dict[str, Any]:
             "objects": len(manifest),
             "digest": manifest.digest,
             "continued": _continued(manifest),
-            "manifest_bytes": sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()),
+            "manifest_bytes": _size(Path(folder)),
             "scan_s": time.perf_counter() - before,
         }
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _continued(manifest: asyncref.Manifest) -> int:
