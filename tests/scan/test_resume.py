@@ -251,7 +251,7 @@ def _scan(server: StoreProcess, folder: Path) -> subprocess.Popen[bytes]:
 @pytest.mark.parametrize("versions", [False, True])
 def test_a_killed_scan_goes_on_with_the_same_digest(versions: bool, tmp_path: Path) -> None:
     spec = Spec(keys=60_000, versioned=versions, versions=2 if versions else 1, delete_share=0.1 if versions else 0.0)
-    with running(spec, page_rows=200, latency_ms=20) as server:
+    with running(spec, page_rows=200, latency_ms=100) as server:
         calm = _scan(server, tmp_path / "calm").communicate()[0]
         server.reset()
         choose = random.Random(5)
