@@ -16,6 +16,8 @@ _PROXY_HINT: Final = "see HTTPS_PROXY and NO_PROXY"
 FOREIGN: Final = (wire.WireError, aiohttp.ClientError, OSError)
 _UNKNOWN_HOST: Final = (socket.gaierror, aiohttp.ClientConnectorDNSError)
 _UNTRUSTED: Final = ssl.SSLCertVerificationError  # aiohttp's own is one
+# aiohttp's words hold the URL with its query: `ClientResponseError.__str__`, `InvalidURL.__init__`.
+_TELLS_URL: Final = (aiohttp.ClientResponseError, aiohttp.InvalidURL)
 
 # The first class that fits decides; `{}` is what the error says.
 _TABLE: Final[tuple[tuple[type[BaseException], type[AsyncrefError], str, str | None], ...]] = (
@@ -57,10 +59,24 @@ def ours_for(
     """
     for foreign, ours, message, hint in _TABLE:
         if isinstance(error, foreign):
-            said = str(error) or type(error).__name__
+            said = _said(error)
             text = message.format(said, connect_timeout_s=connect_timeout_s, idle_timeout_s=idle_timeout_s)
             return ours(f"{server}: {text}", uri=uri, hint=hint)
     raise AssertionError(f"not a foreign error: {error!r}")
+
+
+def shown_cause(error: BaseException) -> BaseException | None:
+    """What a traceback may show as the cause of our error: not what says the whole URL, which may be signed."""
+    return None if isinstance(error, _TELLS_URL) else error
+
+
+def _said(error: BaseException) -> str:
+    """What an error says, without the URL."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"{error.message} (status {error.status})"
+    if isinstance(error, aiohttp.InvalidURL):
+        return "a URL that cannot be asked for"
+    return str(error) or type(error).__name__
 
 
 def is_unknown_host(error: AsyncrefError) -> bool:

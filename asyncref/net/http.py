@@ -18,7 +18,7 @@ import anyio.to_thread
 
 from asyncref.errors import AsyncrefError, InvalidURIError, OptionError
 from asyncref.net import proxied, wire
-from asyncref.net.foreign import FOREIGN, ours_for
+from asyncref.net.foreign import FOREIGN, ours_for, shown_cause
 from asyncref.net.proxied import ProxiedResponse, Proxy
 from asyncref.net.wire import Origin
 
@@ -134,7 +134,7 @@ class HttpPool:
             try:
                 chunk = await response.chunk()
             except FOREIGN as error:
-                raise self._error(error, url=url, uri=uri) from error
+                raise self._error(error, url=url, uri=uri) from shown_cause(error)
             if not chunk:
                 return
             yield chunk
@@ -146,7 +146,7 @@ class HttpPool:
             while chunk := await response.chunk(wire.BUFFER_BYTES):
                 pieces.append(chunk)
         except FOREIGN as error:
-            raise self._error(error, url=url, uri=uri) from error
+            raise self._error(error, url=url, uri=uri) from shown_cause(error)
         return b"".join(pieces)  # of one piece: the same object
 
     async def read_into(self, response: Response, view: memoryview, *, url: str, uri: str) -> int:
@@ -162,7 +162,7 @@ class HttpPool:
         try:
             return await response.read_into(view)
         except FOREIGN as error:
-            raise self._error(error, url=url, uri=uri) from error
+            raise self._error(error, url=url, uri=uri) from shown_cause(error)
 
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], *, uri: str, data: bytes | None = None
@@ -187,7 +187,7 @@ class HttpPool:
                 way.origin, request, bodyless=method == "HEAD", is_repeatable=method in {"GET", "HEAD"}
             )
         except FOREIGN as error:
-            raise self._error(error, url=url, uri=uri) from error
+            raise self._error(error, url=url, uri=uri) from shown_cause(error)
 
     async def aclose(self) -> None:
         """Close every connection. Idempotent."""

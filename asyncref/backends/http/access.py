@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urljoin, urlsplit
-
-import aiohttp
 
 from asyncref.backends.http.answers import FOLDER, failure
 from asyncref.backends.http.settings import WebSettings
@@ -22,6 +19,7 @@ from asyncref.errors import (
     ProtocolError,
     StorageError,
 )
+from asyncref.net.foreign import is_untrusted
 from asyncref.net.http import HttpPool, Response
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -156,7 +154,7 @@ def _is_same_server(origin: str, url: str) -> bool:
 
 def _final(error: ConnectionFailedError) -> ConnectionFailedError | StorageError:
     """A certificate that is not trusted now is not trusted at the eighth try."""
-    if isinstance(error.__cause__, ssl.SSLCertVerificationError | aiohttp.ClientConnectorCertificateError):
+    if is_untrusted(error):
         hint = "storage_options: verify names the file of the authority to trust"
         return StorageError(error.message, uri=error.uri, hint=hint)
     return error
