@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import json
 import signal
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from asyncref.manifest import Manifest
 from asyncref.model import Limits
 from tests.fetch import noise, tree
 from tests.servers import S3Server, wait_until
-from tests.servers.proxy import Cut, Proxy, Reset, Stall, Status, slow_down
+from tests.servers.proxy import AddHeader, Cut, Flip, Proxy, Reset, Stall, Status, slow_down
 
 QUICK = Limits(backoff_s=0.01)
 KEYS = [
@@ -246,3 +248,27 @@ async def test_a_killed_fetch_leaves_nothing_under_its_final_name_and_the_next_o
     assert 1 <= proxy.counts["get"] <= 2  # the part that stalled, and the other unless it had ended
     assert tree(root) == contents
     assert not begun.exists()
+
+
+async def test_a_checksum_in_the_answer_proves_what_the_etag_cannot(
+    moto: S3Server, bucket: str, tmp_path: Path, proxy_to: Callable[[str], Proxy]
+) -> None:
+    """The ETag of a multipart upload is no MD5; S3 states a CRC32 of the whole object where it was uploaded with one."""
+    data = noise(5000)
+    client = made(moto, bucket, versioned=False)
+    upload = client.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
+    tag = client.upload_part(Bucket=bucket, Key="k", UploadId=upload, PartNumber=1, Body=data)["ETag"]
+    parts = {"Parts": [{"ETag": tag, "PartNumber": 1}]}
+    client.complete_multipart_upload(Bucket=bucket, Key="k", UploadId=upload, MultipartUpload=parts)
+    manifest = await scanned(moto, bucket)
+    proxy = proxy_to(moto.endpoint)
+    options = {**secrets(moto), "endpoint_url": proxy.endpoint}
+    report = await fetch(manifest, tmp_path / "a", storage_options=options, limits=QUICK)
+    assert report.unchecked == 1
+    crc = base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
+    proxy.inject(AddHeader("x-amz-checksum-crc32", crc), kind="get", at=None)
+    proxy.inject(Flip(0.5), kind="get", at=1)
+    report = await fetch(manifest, tmp_path / "b", storage_options=options, limits=QUICK)
+    assert (report.unchecked, proxy.counts["get"]) == (0, 3)
+    assert tree(tmp_path / "b") == {"k": data}
+    assert proxy.seen[-1].headers["x-amz-checksum-mode"] == "ENABLED"

@@ -82,6 +82,14 @@ class Misrange:
 
 
 @dataclass(frozen=True, slots=True)
+class AddHeader:
+    """Add a header to the answer, as a newer server does."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Whole:
     """Send the whole object, these bytes, whatever part was asked for: as the server does that ignores Range."""
 
@@ -95,7 +103,7 @@ class Swap:
     data: bytes
 
 
-Fault = Retarget | Reset | Cut | Stall | Delay | Status | Rewrite | Flip | Misrange | Whole | Swap
+Fault = Retarget | Reset | Cut | Stall | Delay | Status | Rewrite | Flip | Misrange | AddHeader | Whole | Swap
 Script = Callable[["Seen"], Sequence[Fault]]
 """What befalls each request."""
 
@@ -337,6 +345,8 @@ def _changed(fault: Fault, lines: list[str], answer: bytes) -> tuple[list[str], 
     elif isinstance(fault, Flip) and answer:
         at = int(fault.at * len(answer))
         answer = b"".join([answer[:at], bytes([answer[at] ^ 1]), answer[at + 1 :]])
+    elif isinstance(fault, AddHeader):
+        lines = [*lines, f"{fault.name}: {fault.value}"]
     elif isinstance(fault, Misrange):
         lines = [re.sub(r"(?i)^(content-range: bytes )(\d+)", _one_more, line) for line in lines]
     elif isinstance(fault, Whole) and _is_good(lines):

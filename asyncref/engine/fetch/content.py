@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from asyncref.engine.fetch.plan import content_md5
+from asyncref.engine.fetch.sums import can_sum, length_of, new_sum
 from asyncref.model import Pin
 
 _MD5_TAG: Final = re.compile(r'"?([0-9a-f]{32})"?')
@@ -27,18 +27,36 @@ _READ_BYTES: Final = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The MD5 that content should have; `stated` if the storage says so, else inferred from the ETag."""
+    """The checksum that content should have; `stated` if the storage says so, else inferred from the ETag."""
 
-    md5: bytes
+    algorithm: str
+    digest: bytes
     stated: bool
 
+    @property
+    def name(self) -> str:
+        """Such as `MD5`."""
+        return self.algorithm.upper()
 
-def expected_md5(pin: Pin) -> Expected | None:
-    """The MD5 by which a pin's content can be checked; None if it has none."""
-    if stated := content_md5(pin):
-        return Expected(bytes.fromhex(stated), stated=True)
+
+def expected_of(pin: Pin) -> Expected | None:
+    """The checksum by which a pin's content can be checked here; None if it has none."""
+    if stated := stated_sum(pin.checksum):
+        return stated
     inferred = _MD5_TAG.fullmatch(pin.etag) if pin.etag else None
-    return Expected(bytes.fromhex(inferred[1]), stated=False) if inferred else None
+    return Expected("md5", bytes.fromhex(inferred[1]), stated=False) if inferred else None
+
+
+def stated_sum(checksum: str | None) -> Expected | None:
+    """A checksum that a storage states, as `algorithm:hex`; None if it is none that can be computed here."""
+    algorithm, _, text = (checksum or "").partition(":")
+    if not can_sum(algorithm):
+        return None
+    try:
+        digest = bytes.fromhex(text)
+    except ValueError:
+        return None
+    return Expected(algorithm, digest, stated=True) if len(digest) == length_of(algorithm) else None
 
 
 class Match(Enum):
@@ -51,12 +69,12 @@ class Match(Enum):
 
 
 def match(fd: int, pin: Pin) -> Match:
-    """Compare an open file with a pin. About 700 MB/s, memory 1 MiB; releases the GIL."""
+    """Compare an open file with a pin. An MD5 runs at about 700 MB/s; memory 1 MiB; releases the GIL."""
     size_bytes = os.fstat(fd).st_size
     if pin.size not in (None, size_bytes):
         return Match.OTHER
-    if expected := expected_md5(pin):
-        if md5_of(fd, 0, size_bytes) == expected.md5:
+    if expected := expected_of(pin):
+        if sum_of(fd, 0, size_bytes, expected.algorithm) == expected.digest:
             return Match.SAME
         return Match.OTHER if expected.stated else Match.UNLIKE
     composite = _COMPOSITE_TAG.fullmatch(pin.etag) if pin.etag else None
@@ -81,14 +99,14 @@ def part_sizes(size_bytes: int, parts: int) -> list[int]:
 def composite_md5(fd: int, size_bytes: int, part_bytes: int) -> bytes:
     """S3's checksum of a multipart upload: the MD5 of the parts' MD5s."""
     starts = range(0, size_bytes, part_bytes)
-    joined = b"".join(md5_of(fd, start, min(start + part_bytes, size_bytes)) for start in starts)
+    joined = b"".join(sum_of(fd, start, min(start + part_bytes, size_bytes), "md5") for start in starts)
     return hashlib.md5(joined, usedforsecurity=False).digest()
 
 
-def md5_of(fd: int, start: int, stop: int) -> bytes:
-    """MD5 of a range of an open file, which may end early."""
-    digest = hashlib.md5(usedforsecurity=False)
+def sum_of(fd: int, start: int, stop: int, algorithm: str) -> bytes:
+    """The checksum of a range of an open file, which may end early."""
+    running = new_sum(algorithm)
     while start < stop and (data := os.pread(fd, min(_READ_BYTES, stop - start), start)):
-        digest.update(data)
+        running.update(data)
         start += len(data)
-    return digest.digest()
+    return running.digest()

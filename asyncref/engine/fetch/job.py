@@ -46,8 +46,8 @@ class Sink(Protocol):
         """Whether a checksum other than a plain MD5 says that this is the pinned content."""
         ...
 
-    async def md5(self) -> bytes:
-        """Of all that was written, once it is complete."""
+    async def sum(self, algorithm: str) -> bytes:
+        """A checksum of all that was written, once it is complete."""
         ...
 
 
@@ -69,6 +69,7 @@ class Job:
         opened: The outlet was asked for the sink.
         taken: Parts handed to workers.
         left: Parts not finished.
+        stated: The checksum of the whole object that an answer had, `algorithm:hex`.
         unranged: The server ignored a range: the object has to be read in one piece.
         unsure: A file of the same size lies there and nothing tells whether it is this one.
         error: Why it failed; the parts that are left are not asked for.
@@ -88,6 +89,7 @@ class Job:
     opened: bool = False
     taken: int = 0
     left: int = 0
+    stated: str | None = None
     unranged: bool = False
     unsure: bool = False
     error: Exception | None = None

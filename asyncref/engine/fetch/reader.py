@@ -111,6 +111,7 @@ class Reader:
                     as_asked = check(body.answer, request, job.pin, uri=job.entry.ref)
                 except ChangedError as error:  # not the server's own refusal, which is final
                     raise cursor.once_more(error) from None
+                job.stated = body.answer.checksum or job.stated
                 if as_asked:
                     await self._take(body, job, part, cursor, sink)
                 return as_asked

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,8 +12,9 @@ import anyio
 from anyio import to_thread
 
 from asyncref.backends.base import Share
-from asyncref.engine.fetch.content import Match, match, md5_of
+from asyncref.engine.fetch.content import Match, match, sum_of
 from asyncref.engine.fetch.plan import Part
+from asyncref.engine.fetch.sums import combined, combines, new_sum
 from asyncref.engine.fetch.target import Bytes, Temporary, write_at
 from asyncref.model import Pin
 
@@ -23,6 +23,7 @@ INLINE_BYTES = 64 * 1024
 _SLOW_S = 0.005
 """A write that took longer was no copy into the page cache: the following ones are left to threads."""
 _SLOW_WRITES = 256
+_SLICE_BYTES = 64 * 2**20  # of a file, to a thread
 T = TypeVar("T")
 
 
@@ -31,10 +32,14 @@ class Threads:
 
     Args:
         most: Calls at once.
+
+    Attributes:
+        most: The same.
     """
 
     def __init__(self, most: int | None = None) -> None:
-        self._limiter = anyio.CapacityLimiter(most or max(4, os.cpu_count() or 1))
+        self.most = most or max(4, os.cpu_count() or 1)
+        self._limiter = anyio.CapacityLimiter(self.most)
         self._distrust = 0
 
     async def write(self, fd: int, chunks: Sequence[Bytes], offset: int) -> None:
@@ -101,15 +106,9 @@ class ChunkSink:
         del pin
         return False
 
-    async def md5(self) -> bytes:
+    async def sum(self, algorithm: str) -> bytes:
         """Of all chunks."""
-        return await self._threads.run(self._md5, length=sum(map(len, self.chunks)))
-
-    def _md5(self) -> bytes:
-        digest = hashlib.md5(usedforsecurity=False)
-        for chunk in self.chunks:
-            digest.update(chunk)
-        return digest.digest()
+        return await self._threads.run(partial(_sum, self.chunks, algorithm), length=sum(map(len, self.chunks)))
 
 
 class MemorySink:
@@ -155,10 +154,9 @@ class MemorySink:
         del pin
         return False
 
-    async def md5(self) -> bytes:
+    async def sum(self, algorithm: str) -> bytes:
         """Of the whole buffer."""
-        call = partial(hashlib.md5, self.data, usedforsecurity=False)
-        return (await self._threads.run(call, length=len(self.data))).digest()
+        return await self._threads.run(partial(_sum, (self.data,), algorithm), length=len(self.data))
 
 
 class FileSink:
@@ -205,7 +203,30 @@ class FileSink:
         """Whether a composite ETag is that of the file, cut at one of the usual sizes."""
         return await self._threads.run(partial(match, self.temporary.fd, pin)) is Match.SAME
 
-    async def md5(self) -> bytes:
-        """Of the whole file: a second pass, over the page cache."""
-        size_bytes = os.fstat(self.temporary.fd).st_size
-        return await self._threads.run(partial(md5_of, self.temporary.fd, 0, size_bytes), length=size_bytes)
+    async def sum(self, algorithm: str) -> bytes:
+        """Of the whole file: a second pass, over the page cache; a CRC of its parts at once, combined."""
+        fd = self.temporary.fd
+        size_bytes = os.fstat(fd).st_size
+        if not combines(algorithm) or size_bytes <= _SLICE_BYTES:
+            return await self._threads.run(partial(sum_of, fd, 0, size_bytes, algorithm), length=size_bytes)
+        starts = range(0, size_bytes, _SLICE_BYTES)
+        digests = [b""] * len(starts)
+
+        async def part(number: int) -> None:
+            start = starts[number]
+            call = partial(sum_of, fd, start, min(start + _SLICE_BYTES, size_bytes), algorithm)
+            digests[number] = await self._threads.run(call)
+
+        for at in range(0, len(starts), self._threads.most):
+            async with anyio.create_task_group() as group:
+                for number in range(at, min(at + self._threads.most, len(starts))):
+                    group.start_soon(part, number)
+        lengths = [min(_SLICE_BYTES, size_bytes - start) for start in starts]
+        return combined(algorithm, zip(digests, lengths, strict=True))
+
+
+def _sum(chunks: Sequence[Bytes], algorithm: str) -> bytes:
+    running = new_sum(algorithm)
+    for chunk in chunks:
+        running.update(chunk)
+    return running.digest()

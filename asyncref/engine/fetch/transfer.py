@@ -14,7 +14,7 @@ import anyio
 from anyio import CancelScope
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from asyncref.engine.fetch.content import expected_md5
+from asyncref.engine.fetch.content import Expected, expected_of, stated_sum
 from asyncref.engine.fetch.job import Feed, Job, Sink
 from asyncref.engine.fetch.plan import Part
 from asyncref.engine.fetch.reader import Reader
@@ -163,29 +163,31 @@ class Transfer:
             raise failure  # as many in a row as there are workers used up all their tries: nothing answers any more
 
     async def _check_content(self, job: Job, sink: Sink) -> None:
-        expected = expected_md5(job.pin) if self.checksum != "never" else None
+        expected = expected_of(job.pin) if self.checksum != "never" else None
         trust = self._trust.setdefault(id(job.place), _Trust())
-        if expected is None or (not expected.stated and trust.unlike >= ENOUGH_UNLIKE and not trust.like):
+        if expected is not None and not expected.stated and trust.unlike >= ENOUGH_UNLIKE and not trust.like:
+            expected = None
+        if expected is None and self.checksum != "never":
+            expected = stated_sum(job.stated)  # proves the way here, where the pin proves nothing
+        if expected is None:
             if not (self.checksum == "always" and await sink.confirms(job.pin)):
                 self.unchecked += 1
             return
-        once = await sink.md5()
-        if once == expected.md5:
-            trust.like += 1
-            return
-        if await self._settled(job, sink, expected.md5, once):
-            trust.like += 1
+        once = await sink.sum(expected.algorithm)
+        if once == expected.digest or await self._settled(job, sink, expected, once):
+            trust.like += not expected.stated
         elif expected.stated:
-            raise ChangedError(
-                f"the content changed: its MD5 is not {expected.md5.hex()}, as pinned", uri=job.entry.ref
-            )
+            text = f"the content changed: its {expected.name} is not {expected.digest.hex()}, as the storage states"
+            raise ChangedError(text, uri=job.entry.ref)
         else:
             trust.unlike += 1
             self.unchecked += 1
             self.meter.note(f"{job.source.uri}: some ETags are not the MD5 of the content (aws:kms, SSE-C)")
 
-    async def _settled(self, job: Job, sink: Sink, wanted: bytes, once: bytes) -> bool:
-        """Read an object again until its MD5 is the wanted one, or one that came before: damage is never twice alike.
+    async def _settled(self, job: Job, sink: Sink, expected: Expected, once: bytes) -> bool:
+        """Read an object again until its checksum is the one expected, or one that came before.
+
+        Damage is never twice alike, so what is twice alike is what lies there.
 
         Raises:
             BrokenBodyError: Every try gave other bytes.
@@ -194,9 +196,9 @@ class Transfer:
         for _ in range(self.reader.limits.attempts):
             self.meter.retries += 1
             await self.reader.read_whole(job, sink)
-            found = await sink.md5()
-            if found == wanted or found in seen:
-                return found == wanted
+            found = await sink.sum(expected.algorithm)
+            if found == expected.digest or found in seen:
+                return found == expected.digest
             seen.add(found)
         raise BrokenBodyError(
             f"the content came damaged {len(seen)} times, each time in another way", uri=job.entry.ref
