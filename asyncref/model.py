@@ -66,6 +66,9 @@ class KeyRange:
 class Cursor:
     """Where a listing goes on. Made and read by one backend only; the engine compares and hands it back.
 
+    It is handed back with the prefix it came for. One exception: where the marker of a version listing is the page's last
+    key, letter by letter, it is taken for that key, and may be sent with a longer prefix that the key starts with, too.
+
     Attributes:
         marker: The server's own marker or token.
         version_marker: The server's second marker, where it has one (S3 versions).

@@ -114,6 +114,9 @@ class Backend(Protocol):
     async def list_page(self, request: ListRequest) -> Page:
         """One page of a listing, rows in the server's order, complete as the server sent it.
 
+        A cursor comes back with the request that it answers. Only one of a version listing (`Traits.ordered`) whose
+        marker is the very last key of its page may come back with a longer prefix of that key.
+
         Raises:
             ProtocolError: The answer contradicts itself (cut, columns of unequal length, a key with two
                 latest versions or none, a cursor that does not advance).

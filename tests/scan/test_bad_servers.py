@@ -171,6 +171,16 @@ async def test_a_server_that_listens_and_never_speaks_is_an_error_within_the_bou
         assert server.requests["list"] == HASTY.attempts
 
 
+@pytest.mark.parametrize("versions", [0, 2])
+async def test_a_server_that_is_sorted_on_its_first_page_only_hides_nothing(versions: int) -> None:
+    inside = [f"p/{number:02d}" for number in range(30)]
+    async with crooked_server([], versions=versions, page_rows=6 * (versions or 1)) as server:
+        server.keys = [*inside[20:25], "p2/sibling", *inside[:20], *inside[25:]]
+        with anyio.fail_after(30):
+            manifest = await scan([Target(uri=f"s3://{NAME}/p")], storage_options=server.storage_options, limits=HASTY)
+    assert [entry.path for entry in manifest] == [key[2:] for key in inside]
+
+
 @pytest.mark.parametrize("versions", [False, True])
 @pytest.mark.parametrize("circle", [1, 2, 3, 10, 100])
 @pytest.mark.parametrize("before", [0, 1, 7, 50])

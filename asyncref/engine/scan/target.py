@@ -176,8 +176,8 @@ class Finder:
         stat = self.backend.traits.versioned and asked and not versions
         if not reference.key or reference.key.endswith("/"):
             return Listing(reference.key, versions, stat, page, piece)
-        if page.batch.num_rows and page.batch.column(0)[0].as_py() == reference.key:
-            return Single(page.batch.slice(0, 1)) if not stat else await self._stat(reference.key, None)
+        if (row := pc.index(page.batch.column(0), reference.key).as_py()) >= 0:
+            return Single(page.batch.slice(row, 1)) if not stat else await self._stat(reference.key, None)
         folder = f"{reference.key}/"
         return Listing(folder, versions, stat, self._inside(page, folder, versions=versions))
 
@@ -236,24 +236,28 @@ class Finder:
         return Listing(f"{key}/", versions=True, stat_for_versions=False, first_page=None)
 
     def _inside(self, page: Page, folder: str, *, versions: bool) -> Page | None:
-        """A page of `mnist` as the first page of `mnist/`; None where siblings such as `mnist-old` come first.
+        """A page of `mnist` as the first page of `mnist/`; None where that cannot be known.
 
-        Markers of a version listing are plain keys and hold for the narrower prefix; a token of the other kind may
-        not, so that listing goes on behind the last key.
+        Siblings such as `mnist-old` may come first. Where they come last and more pages follow, only a sorted listing
+        would be past the folder, and one page proves no order: some servers mix folders from page to page. A marker that
+        is the last key itself holds for the narrower prefix; of any other that is not known, so the listing goes
+        on behind the last key, unless versions of that key may follow.
         """
-        traits = self.backend.traits
+        traits, cursor = self.backend.traits, page.cursor
         if not traits.ordered or not in_order(page.batch):
             return None
         if page.first is None or page.last is None:
-            return page if page.cursor is None else None
+            return page if cursor is None else None
         if page.first < folder:
             return None
         if not page.last.startswith(folder):
+            if cursor is not None:
+                return None
             inside = page.batch.slice(0, pc.starts_with(page.batch.column(0), folder).true_count)
-            return replace(page, batch=inside, last=_last_key(inside) or page.first, cursor=None)
-        if page.cursor is None or versions:
+            return replace(page, batch=inside, last=_last_key(inside) or page.first)
+        if cursor is None or (versions and cursor.marker == page.last):
             return page
-        return replace(page, cursor=BEHIND_LAST) if traits.ranged else None
+        return replace(page, cursor=BEHIND_LAST) if traits.ranged and not versions else None
 
     async def _find_file(self, key: str, *, checksum: bool) -> Single | Listing:
         if key and not key.endswith("/"):
