@@ -61,6 +61,7 @@ async def scan(
     against: SourceLike | Path | None = None,
     registry: str | None = None,
     column: str | None = None,
+    allow_partial: bool = False,
 ) -> Manifest:
     """List a source and pin every object of it; not a byte of content is copied.
 
@@ -87,12 +88,14 @@ async def scan(
             its keys from the start, which saves time where the storage answers slowly. What is found does not
             depend on it.
         registry: Another registry's URL, for the name in `against`.
+        allow_partial: A scan that a storage's error ends, or a cancellation (Ctrl-C, `asyncio.timeout`), gives what it has
+            by then: `manifest.record.complete` is False, and `log` refuses it unless told the same.
 
         column: The source is a local list of URLs, CSV or Parquet, and this column holds them. A `.txt`, `.csv` or `.tsv`
             is one in any case. Paths are then `host/folder/file`.
 
     Returns:
-        The complete manifest. Cost: about one request a 1,000 objects on S3; memory is bounded.
+        The manifest, complete unless `allow_partial`. Cost: about one request a 1,000 objects on S3; memory is bounded.
 
     Raises:
         UsageError: A reference or an option that cannot be.
@@ -118,6 +121,7 @@ async def scan(
             progress=hook,
             resume=_resume_folder(resume),
             at=at,
+            allow_partial=allow_partial,
             against=None if against is None else await _former(against, registry),
         )
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 
 import pyarrow as pa
 
 from asyncref.manifest import Manifest, Run, build
-from asyncref.model import ENTRY_SCHEMA, Record, Source
+from asyncref.model import ENTRY_SCHEMA, Proof, Record, Source
 
 
 def merge(manifests: Sequence[Manifest]) -> Manifest:
@@ -61,5 +62,13 @@ def _record(records: Sequence[Record]) -> Record:
         requests=dict(requests),
         skipped=dict(skipped),
         resumes=sum(record.resumes for record in records),
+        proof=_proof([record.proof for record in records if record.proof is not None]),
         notes=tuple(dict.fromkeys(note for record in records for note in record.notes)),
     )
+
+
+def _proof(proofs: Sequence[Proof]) -> Proof | None:
+    totals: Counter[str] = Counter()
+    for proof in proofs:
+        totals.update(asdict(proof))
+    return Proof(**totals) if proofs else None

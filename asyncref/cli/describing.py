@@ -8,7 +8,7 @@ from typing import Any
 from asyncref.cli.output import emit_fields, human_time
 from asyncref.display import human_bytes, human_count
 from asyncref.manifest import Manifest
-from asyncref.model import Entry
+from asyncref.model import Entry, Proof
 from asyncref.registry import Version
 
 
@@ -44,7 +44,8 @@ def show_manifest(manifest: Manifest, more: dict[str, object] | None = None) -> 
             "scanned": f"{human_time(record.started)}, {took_s:.1f} s",
             "requests": _counts(record.requests),
             "left out": _counts(record.skipped),
-            "complete": None if record.complete else "no: this scan was cut short",
+            "rows": _accounted(record.proof),
+            "complete": "yes" if record.complete else "no: this scan was cut short",
             "notes": list(record.notes),
             **(more or {}),
         }
@@ -94,3 +95,18 @@ def show_version(version: Version, more: dict[str, object] | None = None) -> Non
 
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()) if count)
+
+
+def _accounted(proof: Proof | None) -> str | None:
+    """What became of every row that was listed."""
+    if proof is None:
+        return None
+    parts = {
+        "kept": proof.kept,
+        "older versions or no objects": proof.other,
+        "left out": proof.left_out,
+        "met twice": proof.repeated,
+    }
+    shown = " + ".join(f"{human_count(count)} {name}" for name, count in parts.items() if count or name == "kept")
+    places = f"{human_count(proof.pages)} pages, {human_count(proof.ranges)} ranges"
+    return f"{human_count(proof.seen)} in {places}: {shown}"

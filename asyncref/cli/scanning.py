@@ -11,6 +11,7 @@ import typer
 
 from asyncref import verbs
 from asyncref.cli.describing import describe_manifest, show_manifest, show_version
+from asyncref.cli.exits import INCOMPLETE
 from asyncref.cli.naming import Name, is_file
 from asyncref.cli.options import BadKeys, Bounds, Output, Place, Selection, Storage, grouped, reach
 from asyncref.cli.output import emit_json
@@ -102,6 +103,10 @@ def scan(
     selection: Selection,
     scanning: Scanning,
     output: Output,
+    allow_partial: Annotated[
+        bool,
+        typer.Option("--allow-partial", help="Keep what was listed before an error or Ctrl-C, marked; exit code 4."),
+    ] = False,
     file: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE.parquet", help="Where to save the manifest.")
     ] = None,
@@ -112,7 +117,7 @@ def scan(
     """
     if file is not None:
         _check_writable(file)
-    wanted = scanning.wanted(storage, bounds, selection)
+    wanted = {**scanning.wanted(storage, bounds, selection), "allow_partial": allow_partial}
     manifest = run(output, lambda hook: verbs.scan(source, progress=hook, **wanted))
     if file is not None:
         manifest.save(file)
@@ -120,6 +125,8 @@ def scan(
         emit_json("asyncref.scan/1", {**describe_manifest(manifest), "file": None if file is None else str(file)})
     else:
         show_manifest(manifest, {"file": file})
+    if not manifest.record.complete:
+        raise typer.Exit(INCOMPLETE)
 
 
 @app.command("log")
@@ -150,7 +157,7 @@ def log(
         raise UsageError("log makes the version itself", uri=artifact, hint="give the name alone, aliases by --alias")
     aliases = names.check_aliases(alias)
     registry = Registry.open(place.registry)  # before the scan: a registry that cannot be written costs no hour
-    wanted = {**scanning.wanted(storage, bounds, selection), "registry": place.registry}
+    wanted = {**scanning.wanted(storage, bounds, selection), "registry": place.registry, "allow_partial": allow_partial}
     manifest = run(output, lambda hook: _manifest(source, wanted, hook))
     project, entity = whole.project or place.project, whole.entity or place.entity
     record = registry.start_run(project=project, entity=entity, job_type="asyncref log")

@@ -13,7 +13,7 @@ import orjson
 from asyncref.errors import ManifestFormatError, ManifestVersionError
 from asyncref.manifest.digest import FORMAT
 from asyncref.manifest.parts import Part
-from asyncref.model import Record, Source
+from asyncref.model import Proof, Record, Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +98,9 @@ def _source(values: dict[str, Any]) -> Source:
 
 def _record(values: dict[str, Any]) -> Record:
     started, ended = (datetime.fromisoformat(values.pop(name)) for name in ("started", "ended"))
-    return Record(started=started, ended=ended, notes=tuple(values.pop("notes")), **values)
+    counts = values.pop("proof", None)
+    proof = None if counts is None else Proof(**counts)
+    return Record(started=started, ended=ended, notes=tuple(values.pop("notes")), proof=proof, **values)
 
 
 def _check(values: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncref.engine.flow.groups import one_error
 from asyncref.engine.flow.lanes import Lanes
 from asyncref.engine.flow.limits import Controller
-from asyncref.engine.flow.progress import Meter, ProgressHook
+from asyncref.engine.flow.progress import Meter, ProgressHook, Tally
 from asyncref.engine.flow.retry import Lane
 
-__all__ = ["Controller", "Lane", "Lanes", "Meter", "ProgressHook", "one_error"]
+__all__ = ["Controller", "Lane", "Lanes", "Meter", "ProgressHook", "Tally", "one_error"]

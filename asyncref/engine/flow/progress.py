@@ -9,6 +9,29 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
+class Tally:
+    """Counts of what was listed; the same names as in `Proof`."""
+
+    pages: int = 0
+    ranges: int = 0
+    seen: int = 0
+    other: int = 0
+    repeated: int = 0
+    left_out: int = 0
+    kept: int = 0
+
+    def add(self, more: Tally) -> None:
+        """Count what another one counted. Cost: under 1 µs."""
+        self.pages += more.pages
+        self.ranges += more.ranges
+        self.seen += more.seen
+        self.other += more.other
+        self.repeated += more.repeated
+        self.left_out += more.left_out
+        self.kept += more.kept
+
+
+@dataclass(slots=True)
 class Meter:
     """Counters of one run. The engine counts; a display polls. Nothing here blocks or awaits.
 
@@ -22,6 +45,7 @@ class Meter:
         retries: Requests sent again.
         throttled: Answers that asked to slow down.
         skipped: What was left out, by reason.
+        listed: What became of every row of a scan's listings.
         failed: Entries that failed.
         notes: Sentences for the user.
         started_s: Monotonic time of the start.
@@ -37,6 +61,7 @@ class Meter:
     retries: int = 0
     throttled: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
+    listed: Tally = field(default_factory=Tally)
     failed: int = 0
     notes: list[str] = field(default_factory=list)
     started_s: float = field(default_factory=time.monotonic)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -21,10 +22,18 @@ from asyncref.engine.scan.resume import Resumable
 from asyncref.engine.scan.rows import BadKeys
 from asyncref.engine.scan.spool import Spool
 from asyncref.engine.scan.target import Target
-from asyncref.errors import DuplicatePathError, NothingFoundError, ProtocolError
+from asyncref.errors import (
+    AsyncrefError,
+    DuplicatePathError,
+    NothingFoundError,
+    ProtocolError,
+    RetryableError,
+    ScanError,
+    StorageError,
+)
 from asyncref.globs import Filter
 from asyncref.manifest import Manifest, build
-from asyncref.model import Limits, Record, Source
+from asyncref.model import Limits, Proof, Record, Source
 
 __all__ = ["BadKeys", "Heads", "Pages", "Target", "scan"]
 
@@ -43,6 +52,7 @@ async def scan(
     resume: Path | None = None,
     at: datetime | str | None = None,
     against: Manifest | None = None,
+    allow_partial: bool = False,
 ) -> Manifest:
     """List what the targets name and pin every object of it.
 
@@ -60,9 +70,11 @@ async def scan(
             removed when the manifest is built. Flat, ordered storages only: others are listed from the start.
         at: List what lay there at this moment; None: what lies there now.
         against: A former manifest of the place; where its keys lay, the listing is split at once.
+        allow_partial: A scan that a storage's error ends, or a cancellation (Ctrl-C, `asyncio.timeout`), gives what it has by
+            then, with `record.complete` False. With nothing at all, the error is raised.
 
     Returns:
-        The manifest, complete: every key unchanged from start to end is in it once. Memory is bounded by
+        The manifest, complete unless `allow_partial`: every key unchanged from start to end is in it once. Memory is bounded by
         `limits.memory_bytes` whatever the count; rows beyond it wait in a temporary folder.
 
     Raises:
@@ -81,22 +93,35 @@ async def scan(
     temporary = Path(await anyio.to_thread.run_sync(partial(tempfile.mkdtemp, prefix="asyncref-spool-")))
     spools: list[Spool] = []
     remove = True
+    stopped: BaseException | None = None
     try:
-        for index, target in enumerate(targets):
-            room = temporary / str(index)
-            room.mkdir()
-            spool = Spool(room, memory_bytes=min(16 * 2**20, bounds.memory_bytes))
-            spools.append(spool)
-            await job.add(target, Sink(spool.append, spool.discard, partial(kept.open, spool) if kept else None))
+        try:
+            for index, target in enumerate(targets):
+                room = temporary / str(index)
+                room.mkdir()
+                spool = Spool(room, memory_bytes=min(16 * 2**20, bounds.memory_bytes))
+                spools.append(spool)
+                await job.add(target, Sink(spool.append, spool.discard, partial(kept.open, spool) if kept else None))
+        except (StorageError, RetryableError, anyio.get_cancelled_exc_class()) as error:
+            if not (allow_partial and meter.listed.kept):
+                raise
+            stopped, remove = error, False
+            meter.note(_cut_short(error))
         record = Record(
             started=kept.started if kept else started,
             ended=datetime.now(UTC),
+            complete=stopped is None,
             requests=dict(meter.requests),
             skipped={reason: count for reason, count in meter.skipped.items() if count},
             resumes=kept.resumes if kept else 0,
             notes=tuple(meter.notes),
+            proof=Proof(**asdict(meter.listed)),
         )
-        return await anyio.to_thread.run_sync(partial(_built, spools, tuple(job.sources), record, folder))
+        with anyio.CancelScope(shield=stopped is not None):
+            if stopped is not None and kept is not None:
+                for spool in spools:
+                    await spool.flush()
+            manifest = await anyio.to_thread.run_sync(partial(_built, spools, tuple(job.sources), record, folder))
     except (NothingFoundError, ProtocolError, DuplicatePathError):
         raise  # the same again, if it were continued
     except BaseException:
@@ -105,10 +130,38 @@ async def scan(
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(_tidy_up, spools, kept, temporary, remove)
+    _check_counts(manifest, exact=job.in_order and len(targets) == 1)
+    return manifest
 
 
 def _built(spools: Sequence[Spool], sources: tuple[Source, ...], record: Record, folder: Path | None) -> Manifest:
     return build([run for spool in spools for run in spool.runs()], sources=sources, record=record, folder=folder)
+
+
+def _cut_short(error: BaseException) -> str:
+    """Why a scan is partial; a cancellation is taken back, since it has done what it was for."""
+    if isinstance(error, AsyncrefError):
+        return f"incomplete: {error}"
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+    return "incomplete: the scan was interrupted"
+
+
+def _check_counts(manifest: Manifest, *, exact: bool) -> None:
+    """Whether every row that was listed is accounted for.
+
+    Raises:
+        ScanError: It is not: a fault of this program.
+    """
+    proof = manifest.record.proof
+    assert proof is not None
+    if not proof.adds_up or len(manifest) > proof.kept or (exact and len(manifest) != proof.kept):
+        raise ScanError(
+            f"the counts do not add up: {proof}, {len(manifest)} entries",
+            uri=manifest.sources[0].uri if manifest.sources else None,
+            hint="please report this; the manifest was not made",
+        )
 
 
 def _tidy_up(spools: Sequence[Spool], kept: Resumable | None, temporary: Path, remove: bool) -> None:

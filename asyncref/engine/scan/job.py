@@ -14,7 +14,7 @@ import anyio
 from asyncref import uri as uris
 from asyncref.backends import open_backend
 from asyncref.backends.base import Backend, NamesPaths, Traits
-from asyncref.engine.flow import Lanes, Meter
+from asyncref.engine.flow import Lanes, Meter, Tally
 from asyncref.engine.scan.hints import hints_of
 from asyncref.engine.scan.ledger import Ledger, remaining
 from asyncref.engine.scan.moment import moment_of
@@ -67,6 +67,7 @@ class Job:
         at: The moment whose state is meant; None: now.
         against: A former manifest, whose keys part the listing.
         sources: The records of the targets begun so far, in order.
+        in_order: Everything was listed in key order, so every row kept is an entry of its own.
     """
 
     storage_options: Mapping[str, Any] | None
@@ -80,6 +81,7 @@ class Job:
     against: Manifest | None = None
     moment: datetime | None = field(init=False, default=None)
     sources: list[Source] = field(default_factory=list)
+    in_order: bool = True
     lanes: Lanes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -140,6 +142,7 @@ class Job:
         self.budget.take(1)
         self.meter.objects += 1
         self.meter.bytes += single.page.column(1)[0].as_py() or 0
+        self.meter.listed.add(Tally(ranges=1, seen=1, kept=1))
         await emit(UNORDERED, rows)
 
     async def _list(self, source: Source, backend: Backend, found: Listing, sink: Sink, plan: Plan) -> Lister:
@@ -169,6 +172,8 @@ class Job:
             hints=await self._hints(source, traits),
         )
         counted = self.meter.objects, self.meter.bytes, self.budget.taken, self.meter.skipped.copy()
+        listed = replace(self.meter.listed)
+        self.in_order &= traits.ordered and traits.ranged and not traits.hierarchical
         ledger = None
         if sink.resume is not None and traits.ordered and traits.ranged and not traits.hierarchical:
             ledger = await sink.resume(self._request(source, index, versions=found.versions, stat=pinner is not None))
@@ -185,6 +190,7 @@ class Job:
             self.meter.objects, self.meter.bytes, self.budget.taken, skipped = counted
             self.meter.skipped.clear()
             self.meter.skipped.update(skipped)
+            self.meter.listed, self.in_order = listed, False
             self.meter.note(f"{source.uri}: {error.message}; listed once more serially, then sorted")
             lister.first_page = None
             await lister.run_serially()

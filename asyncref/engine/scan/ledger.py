@@ -18,6 +18,7 @@ from typing import Any, Final, Self
 import orjson
 import pyarrow as pa
 
+from asyncref.engine.flow import Tally
 from asyncref.model import KeyRange, Page
 
 FORMAT: Final = "asyncref.ledger/1"
@@ -34,6 +35,7 @@ class Covered:
         beyond: The first key behind the range, if this page ends it and has one (see `seams`).
         skipped: Rows of them that were left out, by reason.
         size: Bytes of the objects that were not.
+        listed: What became of the rows of its page, and of pages before it that settled nothing.
     """
 
     keys: KeyRange
@@ -41,6 +43,7 @@ class Covered:
     beyond: str | None = None
     skipped: Mapping[str, int] = field(default_factory=dict)
     size: int = 0
+    listed: Tally = field(default_factory=Tally)
 
 
 @dataclass(slots=True)
@@ -141,6 +144,7 @@ class Ledger:
         skipped: Rows left out, by reason.
         requests: Requests sent, by kind.
         size: Bytes of the objects listed.
+        listed: What became of every row.
     """
 
     request: dict[str, Any]
@@ -150,6 +154,7 @@ class Ledger:
     skipped: Counter[str] = field(default_factory=Counter)
     requests: Counter[str] = field(default_factory=Counter)
     size: int = 0
+    listed: Tally = field(default_factory=Tally)
 
     @classmethod
     def load(cls, text: bytes) -> Self | None:
@@ -164,6 +169,7 @@ class Ledger:
             ledger.skipped.update(value.get("skipped", {}))
             ledger.requests.update(value.get("requests", {}))
             ledger.size += value.get("size", 0)
+            ledger.listed.add(Tally(**value.get("listed", {})))
         return ledger
 
 

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from anyio.abc import TaskGroup
 
 from asyncref.backends.base import Backend
-from asyncref.engine.flow import Lane, Lanes, Meter
+from asyncref.engine.flow import Lane, Lanes, Meter, Tally
 from asyncref.engine.flow.groups import one_error
 from asyncref.engine.scan.advance import Advance
 from asyncref.engine.scan.folders import FolderTree
@@ -153,7 +153,7 @@ class Lister:
         while True:
             page = await self._page(request, moment)
             advance.saw(page)
-            await self._deliver(UNORDERED, page.batch)
+            await self._deliver(UNORDERED, page.batch, _tally(page, ended=page.cursor is None))
             if page.cursor is None:
                 return
             request = replace(request, cursor=page.cursor)
@@ -170,7 +170,7 @@ class Lister:
 
         async def give(page: Page) -> None:
             self.meter.skipped.update(page.skipped)
-            await self._deliver(UNORDERED, page.batch)
+            await self._deliver(UNORDERED, page.batch, _tally(page, ended=page.cursor is None))
 
         async def stat(key: str) -> Pin:
             return await stats.call(lambda: self.backend.stat(key))
@@ -225,7 +225,7 @@ class Lister:
         request = self._request(KeyRange(piece.start(span.after), span.last), piece.prefix)
         moment, advance = self._moment(), Advance(self.uri, self.versions)
         coverage = Coverage(span.after, self.versions)
-        going_on, beyond = True, None
+        going_on, beyond, unsettled = True, None, Tally()
         while going_on:
             page = await self._page(request, moment)
             self._check_order(span, page)
@@ -243,7 +243,12 @@ class Lister:
                 seams.ended(span.run, span.after, span.last, beyond, certain=certain)
                 beyond = beyond if certain else None
             covered = coverage.saw(page, kept, last=span.last, ended=not going_on, beyond=beyond)
-            await self._deliver(span.run, kept, covered)
+            tally = _tally(page, ended=not going_on, kept=kept.num_rows)
+            if covered is not None:
+                covered.listed, unsettled = unsettled, Tally()
+            await self._deliver(span.run, kept, tally, covered)
+            if covered is None:
+                unsettled.add(tally)
             if going_on:
                 request = _behind(page, request, span)
 
@@ -302,7 +307,7 @@ class Lister:
             pending.extend(folder for folder in reversed(page.folders) if self.plan.reaches(folder))
             self.rows.refuse(page.refused)
             self.meter.skipped.update(page.skipped)
-            await self._deliver(UNORDERED, page.batch)
+            await self._deliver(UNORDERED, page.batch, _tally(page, ended=page.cursor is None))
             if page.cursor is None:
                 return
             request = replace(request, cursor=page.cursor)
@@ -329,7 +334,7 @@ class Lister:
             raise ProtocolError("the server's marker does not advance", uri=self.uri)
         return page if moment is None else moment(page)
 
-    async def _deliver(self, run: int, page: pa.RecordBatch, covered: Covered | None = None) -> None:
+    async def _deliver(self, run: int, page: pa.RecordBatch, tally: Tally, covered: Covered | None = None) -> None:
         before = self.meter.skipped.copy()
         rows = self.rows(page)
         skipped = self.meter.skipped - before
@@ -340,7 +345,10 @@ class Lister:
         self.meter.objects += rows.num_rows
         size = pc.sum(rows.column(2)).as_py() or 0
         self.meter.bytes += size
+        tally.kept, tally.left_out = rows.num_rows, page.num_rows - rows.num_rows
+        self.meter.listed.add(tally)
         if covered is not None:
+            covered.listed.add(tally)
             covered.skipped, covered.size = skipped, size
         await self.emit(run, rows, covered)
 
@@ -350,6 +358,14 @@ def _behind(page: Page, request: ListRequest, span: Span) -> ListRequest:
     if page.cursor is BEHIND_LAST:
         return replace(request, keys=KeyRange(page.last, span.last))
     return replace(request, keys=KeyRange(span.after, span.last), cursor=page.cursor)
+
+
+def _tally(page: Page, *, ended: bool, kept: int | None = None) -> Tally:
+    """What is known of a page before its rows are judged."""
+    rows = page.batch.num_rows
+    return Tally(
+        pages=1, ranges=ended, seen=page.seen, other=page.seen - rows, repeated=rows - (rows if kept is None else kept)
+    )
 
 
 def _samples(page: pa.RecordBatch, count: int = 6) -> list[str]:

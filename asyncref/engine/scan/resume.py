@@ -76,6 +76,7 @@ class Resumable:
         rows = sum(block.rows for block in ledger.blocks)
         self.meter.objects += rows
         self.meter.bytes += ledger.size
+        self.meter.listed.add(ledger.listed)
         self.meter.skipped.update(ledger.skipped)
         self.meter.requests.update(ledger.requests)
         self._told.update(ledger.requests)

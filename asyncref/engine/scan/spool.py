@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from io import FileIO
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +23,7 @@ import anyio
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from asyncref.engine.flow import Tally
 from asyncref.engine.scan.ledger import Block, Covered, chains, line
 from asyncref.errors import ManifestError
 from asyncref.manifest import Run
@@ -229,7 +230,7 @@ class Spool:
             name = Path(str(file.name)).name
             blocks: list[Block] = []
             skipped: Counter[str] = Counter()
-            size = 0
+            size, listed = 0, Tally()
             for run, part in gathered.items():
                 batches = _prepared(run, part.batches)
                 places = [self._write_batch(file, batch) for batch in batches]
@@ -238,11 +239,16 @@ class Spool:
                     blocks.append(_block(part.covered, name, places, sum(map(len, batches))))
                     for covered in part.covered:
                         size += covered.size
+                        listed.add(covered.listed)
                         if covered.skipped:
                             skipped.update(covered.skipped)
             if self._keep is not None and blocks:
                 _sync(file.fileno())
-                values: dict[str, Any] = {"blocks": [block.to_json() for block in blocks], "size": size}
+                values: dict[str, Any] = {
+                    "blocks": [block.to_json() for block in blocks],
+                    "size": size,
+                    "listed": asdict(listed),
+                }
                 _write_whole(self._keep.ledger, line({**values, "skipped": skipped, "requests": news}))
         except OSError as error:
             raise ManifestError(f"what was listed cannot be set aside: {error}", uri=str(self.folder)) from error

@@ -1,0 +1,202 @@
+"""What a scan says of its own completeness: counts that add up, or a manifest that is marked partial."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import anyio.lowlevel
+import pytest
+
+from asyncref.engine.flow import Meter
+from asyncref.engine.scan import Target, _check_counts, scan
+from asyncref.errors import NothingFoundError, PartialScanError, ScanError, ServerError, TooManyObjectsError
+from asyncref.globs import Filter
+from asyncref.manifest import Manifest
+from asyncref.model import Limits, Proof
+from asyncref.registry import Registry
+from asyncref.testing import Faults, MemoryStore, mounted
+
+QUICK = Limits(backoff_s=0.0, concurrency=8, attempts=2)
+BROKEN_FROM_30 = Faults(script={("list", number): "error" for number in range(30, 999)})
+
+
+@pytest.fixture
+def store() -> Iterator[MemoryStore]:
+    store = MemoryStore("v", versioned=True, page_rows=10)
+    for number in range(500):
+        store.seed(f"p/{number:03d}", b"old")
+        if number % 5 == 0:
+            store.seed(f"p/{number:03d}", b"new")
+        if number % 7 == 0:
+            store.delete(f"p/{number:03d}")
+    store.seed("p/folder/", b"")
+    with mounted(store):
+        yield store
+
+
+async def scanned(uri: str = "memory://v/p/", **options: object) -> Manifest:
+    return await scan([Target(uri=uri)], limits=QUICK, **options)  # type: ignore[arg-type]
+
+
+def _rows(store: MemoryStore) -> int:
+    return sum(len(store.versions_of(key)) for key in store.keys_from("", inclusive=True))
+
+
+async def test_every_row_that_was_sent_is_accounted_for(store: MemoryStore) -> None:
+    manifest = await scanned(filter=Filter.of(None, "*9"))
+    proof = manifest.record.proof
+    assert proof is not None
+    assert proof.adds_up
+    assert proof.kept == len(manifest)
+    assert proof.left_out == sum(manifest.record.skipped.values())
+    assert proof.other == _rows(store) - (proof.kept + proof.left_out) + (proof.seen - _rows(store) - proof.repeated)
+    assert proof.seen >= _rows(store)
+    assert proof.pages == manifest.record.requests["list"] >= proof.ranges > 1
+
+
+async def test_the_counts_travel_with_the_manifest(store: MemoryStore, tmp_path: Path) -> None:
+    manifest = await scanned()
+    manifest.save(tmp_path / "m.parquet")
+    assert Manifest.load(tmp_path / "m.parquet").record == manifest.record
+    assert store.requests
+
+
+async def test_counts_of_a_resumed_scan_are_those_of_both_runs(store: MemoryStore, tmp_path: Path) -> None:
+    calm = await scanned()
+    store.faults = BROKEN_FROM_30
+    store.requests.clear()
+    with pytest.raises(ServerError):
+        await scanned(resume=tmp_path)
+    store.faults = Faults()
+    resumed = await scanned(resume=tmp_path)
+    assert resumed.digest == calm.digest
+    proof = resumed.record.proof
+    assert proof is not None
+    assert proof.adds_up
+    assert proof.kept == len(resumed)
+    assert proof.seen >= _rows(store)
+
+
+async def test_counts_start_again_where_a_source_is_listed_again(store: MemoryStore) -> None:
+    store.faults = Faults(seed=3, unordered=True)
+    manifest = await scanned()
+    assert manifest.record.proof is not None
+    assert manifest.record.proof.seen == _rows(store)
+
+
+@pytest.mark.parametrize("change", [{"seen": 1}, {"kept": 1, "seen": 1}])
+async def test_counts_that_do_not_add_up_are_an_error(store: MemoryStore, change: dict[str, int]) -> None:
+    manifest = await scanned()
+    proof = manifest.record.proof
+    assert proof is not None
+    wrong = Proof(**{name: getattr(proof, name) + change.get(name, 0) for name in Proof.__slots__})
+    manifest.record = replace(manifest.record, proof=wrong)
+    with pytest.raises(ScanError, match="add up"):
+        _check_counts(manifest, exact=True)
+    assert store.requests
+
+
+async def test_a_scan_that_errs_may_be_kept_as_a_partial_one(store: MemoryStore, tmp_path: Path) -> None:
+    whole = {entry.path: entry.pin for entry in await scanned()}
+    store.faults = BROKEN_FROM_30
+    store.requests.clear()
+    with pytest.raises(ServerError):
+        await scanned()
+    store.requests.clear()
+    partial = await scanned(allow_partial=True)
+    assert not partial.record.complete
+    assert partial.record.notes[-1].startswith("incomplete: memory://v/p/: the server failed")
+    assert 0 < len(partial) < len(whole)
+    assert all(whole[entry.path] == entry.pin for entry in partial)
+    assert partial.record.proof is not None
+    assert partial.record.proof.adds_up
+    registry = Registry.open(f"sqlite:///{tmp_path}/registry.db")
+    with pytest.raises(PartialScanError):
+        registry.log(partial, name="data", type="dataset")
+    assert registry.log(partial, name="data", type="dataset", allow_partial=True).number == 0
+
+
+def _cancelled_at(store: MemoryStore, request: int) -> object:
+    """A progress hook that cancels its own task when the store gets its so-manieth request."""
+    real = store.next_fault
+
+    def hook(_: Meter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+
+        def next_fault(kind: str) -> object:
+            if store.requests["list"] == request:
+                task.cancel()
+            return real(kind)
+
+        store.next_fault = next_fault
+
+    return hook
+
+
+async def test_a_cancelled_scan_may_be_kept_as_a_partial_one_and_the_task_goes_on(store: MemoryStore) -> None:
+    partial = await scanned(allow_partial=True, progress=_cancelled_at(store, 30))
+    assert 0 < len(partial) < 400
+    assert partial.record.notes[-1] == "incomplete: the scan was interrupted"
+    task = asyncio.current_task()
+    assert task is not None
+    assert not task.cancelling()
+    await anyio.lowlevel.checkpoint()
+
+
+async def test_without_leave_a_cancelled_scan_is_cancelled(store: MemoryStore) -> None:
+    task = asyncio.ensure_future(scanned(progress=_cancelled_at(store, 30)))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_timeout_around_a_scan_gives_what_it_has(store: MemoryStore) -> None:
+    async with asyncio.timeout(None) as bound:
+        real = store.next_fault
+
+        def next_fault(kind: str) -> object:
+            if store.requests["list"] == 30:
+                bound.reschedule(asyncio.get_running_loop().time())
+            return real(kind)
+
+        store.next_fault = next_fault  # type: ignore[method-assign]
+        partial = await scanned(allow_partial=True)
+    assert not partial.record.complete
+
+
+async def test_a_partial_scan_can_be_resumed_to_a_whole_one(store: MemoryStore, tmp_path: Path) -> None:
+    calm = await scanned()
+    store.faults = BROKEN_FROM_30
+    store.requests.clear()
+    assert not (await scanned(allow_partial=True, resume=tmp_path)).record.complete
+    store.faults = Faults()
+    store.requests.clear()
+    whole = await scanned(allow_partial=True, resume=tmp_path)
+    assert (whole.digest, whole.record.complete) == (calm.digest, True)
+    assert store.requests["list"] < 50
+
+
+async def test_nothing_at_all_is_never_a_partial_scan(store: MemoryStore) -> None:
+    with pytest.raises(NothingFoundError):
+        await scanned("memory://v/none/", allow_partial=True)
+    store.faults = Faults(error=1.0)
+    with pytest.raises(ServerError):
+        await scanned(allow_partial=True)
+    store.faults = Faults()
+    with pytest.raises(TooManyObjectsError):
+        await scanned(allow_partial=True, max_objects=100)
+
+
+async def test_several_references_to_one_bucket_share_what_is_learnt_of_it(store: MemoryStore) -> None:
+    meters: list[Meter] = []
+    await scan(
+        [Target(uri=f"memory://v/p/{number}", name=f"{number}") for number in ("001", "002", "003")],
+        limits=QUICK,
+        progress=meters.append,
+    )
+    states = meters[0].statistics()
+    assert set(states) == {"list memory://v/", "versioning memory://v/"}
+    assert states["list memory://v/"]["accepted"] == store.requests["list"] == 3
