@@ -1,6 +1,6 @@
 """asyncref: track data where it lies.
 
-Async verbs (`scan`, `fetch`, `stream`, `load`, `pages`, `status`, `verify`), the same ones sync in
+Async verbs (`scan`, `fetch`, `stream`, `load`, `pages`, `status`, `verify`, `audit`), the same ones sync in
 `asyncref.blocking`, and the W&B-shaped face (`init`, `Artifact`, `Run`, `run`). Every name is resolved on
 first use, so that `import asyncref` stays light.
 """
@@ -24,6 +24,7 @@ _FACE: Final = {
     "Manifest": "asyncref.manifest",
     "Registry": "asyncref.registry",
     "Run": "asyncref.artifacts",
+    "audit": "asyncref.verbs",
     "blocking": "asyncref.blocking",
     "errors": "asyncref.errors",
     "fetch": "asyncref.verbs",

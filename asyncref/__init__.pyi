@@ -16,6 +16,7 @@ from asyncref.manifest import Manifest as Manifest
 from asyncref.model import Entry as Entry
 from asyncref.model import Limits as Limits
 from asyncref.registry import Registry as Registry
+from asyncref.verbs import audit as audit
 from asyncref.verbs import fetch as fetch
 from asyncref.verbs import load as load
 from asyncref.verbs import pages as pages

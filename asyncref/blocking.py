@@ -21,7 +21,7 @@ from asyncref.net import portal
 P = ParamSpec("P")
 T = TypeVar("T")
 
-__all__ = ["fetch", "load", "pages", "scan", "status", "stream", "verify"]
+__all__ = ["audit", "fetch", "load", "pages", "scan", "status", "stream", "verify"]
 
 
 def _verb(function: Callable[P, Awaitable[T]]) -> Callable[P, T]:
@@ -41,5 +41,6 @@ load = _verb(verbs.load)
 fetch = _verb(verbs.fetch)
 status = _verb(verbs.status)
 verify = _verb(verbs.verify)
+audit = _verb(verbs.audit)
 pages = _stream(verbs.pages)
 stream = _stream(verbs.stream)

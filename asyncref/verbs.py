@@ -18,6 +18,8 @@ import pyarrow as pa
 from asyncref import config
 from asyncref import uri as uris
 from asyncref.backends.mounting import with_mounts
+from asyncref.checks.audit import audit as _audit
+from asyncref.checks.findings import AuditReport
 from asyncref.checks.status import StatusReport
 from asyncref.checks.status import status as _status
 from asyncref.checks.verify import VerifyReport
@@ -36,7 +38,7 @@ from asyncref.manifest import Manifest
 from asyncref.model import Limits
 from asyncref.registry import Registry
 
-__all__ = ["Globs", "Options", "SourceLike", "fetch", "load", "pages", "scan", "status", "stream", "verify"]
+__all__ = ["Globs", "Options", "SourceLike", "audit", "fetch", "load", "pages", "scan", "status", "stream", "verify"]
 
 Globs = Iterable[str] | str | None
 Options = Mapping[str, Any] | None
@@ -237,6 +239,24 @@ async def status(
     manifest = await load(source, registry=registry, storage_options=storage_options, limits=limits)
     with displayed(progress) as hook:
         return await _status(manifest, storage_options=storage_options, limits=limits or Limits(), progress=hook)
+
+
+async def audit(
+    source: SourceLike,
+    *,
+    registry: str | None = None,
+    storage_options: Options = None,
+    limits: Limits | None = None,
+    progress: bool | ProgressHook = False,
+) -> AuditReport:
+    """Whether what a SOURCE pins can be read now, and what may make it unreadable: versioning, rules, tiers, permissions.
+
+    A URI is scanned first. docs/audit.md says what each finding means.
+    """
+    manifest = await load(source, registry=registry, storage_options=storage_options, limits=limits)
+    fresh = isinstance(source, str) and uris.has_scheme(source)
+    with displayed(progress) as hook:
+        return await _audit(manifest, storage_options=storage_options, limits=limits, progress=hook, compare=not fresh)
 
 
 async def verify(

@@ -1,4 +1,4 @@
-"""`status`, `verify` and `doctor`: what lies in the storage, in a folder, and what is permitted."""
+"""`status`, `verify`, `audit` and `doctor`: what lies in the storage, in a folder, what will stay, what is permitted."""
 
 from __future__ import annotations
 
@@ -76,6 +76,24 @@ def verify(
         emit_lines(f"{one.verdict}  {one.path}: {one.reason}" for one in report.findings)
         counts = ", ".join(f"{count:,} {verdict}" for verdict, count in report.counts.items() if count)
         emit_lines([f"{counts or 'no files'}; {human_bytes(report.bytes)} read in {report.elapsed_s:.1f} s"])
+    if not report.ok:
+        raise typer.Exit(DIFFERENT)
+
+
+@app.command("audit")
+@grouped
+def audit(*, source: Source, storage: Storage, bounds: Bounds, place: Place, output: Output) -> None:
+    """Find out whether a version will still be readable.
+
+    Versioning, lifecycle rules, archive tiers, deletions, permissions, references by mere name. Leaves with 3 if anything
+    is lost, at risk or could not be learnt.
+    """
+    wanted = reach(storage, bounds, place)
+    report = run(output, lambda hook: verbs.audit(qualified(source, place), progress=hook, **wanted))
+    if output.as_json:
+        emit_json("asyncref.audit/1", report.to_json())
+    else:
+        emit_lines(str(report).splitlines())
     if not report.ok:
         raise typer.Exit(DIFFERENT)
 

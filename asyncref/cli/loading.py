@@ -43,6 +43,7 @@ COMMANDS: Final = (
     Row("download", "copying", _READ, "The same as fetch.", hidden=True),
     Row("status", "checking", _CHECK, "Compare a version with what lies in the storage now."),
     Row("verify", "checking", _CHECK, "Compare a folder with a version, byte for byte."),
+    Row("audit", "checking", _CHECK, "Find out whether a version will still be readable."),
     Row("doctor", "checking", _CHECK, "Try what a URI needs, and name the missing permission."),
     Row("config", "setup", _SETUP, "Show every setting and where it came from."),
     Row("registry", "setup", _SETUP, "Show or upgrade the registry."),

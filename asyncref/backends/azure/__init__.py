@@ -9,9 +9,11 @@ from typing import Any, Final
 import pyarrow as pa
 
 from asyncref.backends.azure import listing, objects
+from asyncref.backends.azure import retention as kept
 from asyncref.backends.azure.access import Access
 from asyncref.backends.azure.settings import read_settings
 from asyncref.backends.base import Body, Traits
+from asyncref.backends.retention import Archived, Retention
 from asyncref.model import Limits, ListRequest, Page, Pin, ReadRequest, Source
 from asyncref.uri import Reference
 
@@ -62,6 +64,14 @@ class Azure:
     async def versioning(self) -> bool | None:
         """Not to be learnt: only Azure's management API tells. No request is sent; to ask for versions is free."""
         return None
+
+    async def retention(self) -> Retention:
+        """By the container's properties, which say little; see `Retains`."""
+        return await kept.retention(self._access)
+
+    async def archived(self, request: ListRequest) -> tuple[Page, tuple[Archived, ...]]:
+        """A listing's page, and what on it lies in the archive tier; see `Archives`."""
+        return await kept.archived(self._access, request)
 
     async def list_page(self, request: ListRequest) -> Page:
         """List Blobs."""

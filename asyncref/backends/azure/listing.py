@@ -25,19 +25,25 @@ async def list_page(access: Access, request: ListRequest) -> Page:
         BrokenBodyError: The page ends before its root element does; worth another try.
         ProtocolError: It contradicts itself, or its marker does not advance.
     """
+    return (await page_and_body(access, request))[0]
+
+
+async def page_and_body(access: Access, request: ListRequest) -> tuple[Page, bytes]:
+    """The same, with the answer as it came."""
     asked = _asked(access, request.prefix)
-    rows, body_bytes = await _ask(access, asked, request, stored=False)
+    rows, body = await _ask(access, asked, request, stored=False)
     count = len(rows.keys)
-    return Page(
+    listed = Page(
         batch=rows.batch,
         first=rows.keys[0].as_py() if count else None,
         last=rows.keys[-1].as_py() if count else None,
         cursor=_following(rows, request, asked),
         folders=rows.folders,
         seen=count,
-        body_bytes=body_bytes,
+        body_bytes=len(body),
         skipped={"folder_marker": rows.stubs} if rows.stubs else {},
     )
+    return listed, body
 
 
 async def history(access: Access, key: str, limit: int) -> pa.RecordBatch:
@@ -62,13 +68,13 @@ async def history(access: Access, key: str, limit: int) -> pa.RecordBatch:
     return found.take(pa.array(order[:limit], pa.int64()))
 
 
-async def _ask(access: Access, asked: Asked, request: ListRequest, *, stored: bool) -> tuple[Rows, int]:
+async def _ask(access: Access, asked: Asked, request: ListRequest, *, stored: bool) -> tuple[Rows, bytes]:
     reply = await access.fetch(Call(asked, query=query(request)))
     request_id = reply.headers.get("x-ms-request-id")
     if not page.is_whole(reply.body):
         raise BrokenBodyError("the page was cut before its end", uri=asked.uri, request_id=request_id)
     try:
-        return page.read(reply.body, stored=stored), len(reply.body)
+        return page.read(reply.body, stored=stored), reply.body
     except OddPageError as error:
         raise ProtocolError(f"the page cannot be used: {error}", uri=asked.uri, request_id=request_id) from error
 

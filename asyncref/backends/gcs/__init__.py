@@ -11,7 +11,9 @@ import pyarrow as pa
 from asyncref.backends.base import Body, Traits
 from asyncref.backends.gcs import listing, objects
 from asyncref.backends.gcs.access import Access
+from asyncref.backends.gcs.retention import retention
 from asyncref.backends.gcs.settings import DEFAULT_ENDPOINT, read_settings
+from asyncref.backends.retention import Retention
 from asyncref.errors import AccessDeniedError
 from asyncref.model import Limits, ListRequest, Page, Pin, Ramp, ReadRequest, Source
 from asyncref.uri import Reference
@@ -66,6 +68,10 @@ class Gcs:
             return await objects.versioning(self._access)
         except AccessDeniedError:
             return None
+
+    async def retention(self) -> Retention:
+        """By the bucket's metadata; see `Retains`."""
+        return await retention(self._access)
 
     async def list_page(self, request: ListRequest) -> Page:
         """An objects.list; `versions` changes nothing without `at`, since generations come anyway."""

@@ -9,7 +9,9 @@ from typing import Any, Final
 import pyarrow as pa
 
 from asyncref.backends.base import Body, Traits
+from asyncref.backends.retention import Archived, Retention
 from asyncref.backends.s3 import listing, objects
+from asyncref.backends.s3 import retention as kept
 from asyncref.backends.s3.access import Access
 from asyncref.backends.s3.settings import read_settings
 from asyncref.errors import AccessDeniedError, InvalidURIError, UnsupportedError
@@ -65,9 +67,18 @@ class S3:
     async def versioning(self) -> bool | None:
         """By GetBucketVersioning; None where that is denied or not offered."""
         try:
-            return await objects.versioning(self._access)
+            found = await kept.versioning(self._access)
         except (AccessDeniedError, UnsupportedError):
             return None
+        return None if found == "unknown" else found != "never"
+
+    async def retention(self) -> Retention:
+        """By GetBucketVersioning and GetBucketLifecycleConfiguration; see `Retains`."""
+        return await kept.retention(self._access)
+
+    async def archived(self, request: ListRequest) -> tuple[Page, tuple[Archived, ...]]:
+        """A listing's page, and what on it lies in GLACIER or DEEP_ARCHIVE; see `Archives`."""
+        return await kept.archived(self._access, request)
 
     async def list_page(self, request: ListRequest) -> Page:
         """ListObjectsV2, or ListObjectVersions."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -29,19 +30,26 @@ async def list_page(access: Access, request: ListRequest) -> Page:
         BrokenBodyError: The page ends before its root element does; worth another try.
         ProtocolError: It contradicts itself.
     """
+    return (await page_and_body(access, request))[0]
+
+
+async def page_and_body(
+    access: Access, request: ListRequest, headers: Mapping[str, str] | None = None
+) -> tuple[Page, bytes]:
+    """The same, with the answer as it came; `headers` are sent, too."""
     asked = Asked(
         uri=access.uri(request.prefix),
         bucket=access.bucket,
         action="s3:ListBucketVersions" if request.versions else "s3:ListBucket",
         bucket_call=True,
     )
-    reply = await access.fetch(Call(asked, query=query(request)))
+    reply = await access.fetch(Call(asked, query=query(request), headers=headers or {}))
     rows = read(reply, _kept(request), asked)
     if request.versions and _repeats_marker(rows, request.cursor):
         rows = rows.without_first()
     cursor = _next_versions(rows, request, asked) if request.versions else _next_objects(rows, request, asked)
     count = len(rows.keys)
-    return Page(
+    listed = Page(
         batch=rows.batch,
         first=rows.keys[0].as_py() if count else None,
         last=rows.keys[-1].as_py() if count else None,
@@ -50,6 +58,7 @@ async def list_page(access: Access, request: ListRequest) -> Page:
         body_bytes=len(reply.body),
         encoded=_encoded(rows),
     )
+    return listed, reply.body
 
 
 def _encoded(rows: Rows) -> bool | None:

@@ -13,7 +13,6 @@ from typing import Final
 from asyncref.backends.base import Body
 from asyncref.backends.s3.access import Access, Call
 from asyncref.backends.s3.answers import Asked
-from asyncref.backends.s3.page import root_of
 from asyncref.errors import BrokenBodyError, NotFoundError, ProtocolError
 from asyncref.model import Answer, Pin, ReadRequest
 
@@ -63,20 +62,6 @@ async def read(access: Access, request: ReadRequest) -> AsyncIterator[Body]:
         answer = _answer(response.status, response.headers, asked)
         chunks = _counted(access.chunks(response, url, asked), answer, asked)
         yield Body(answer, chunks, access.receiver(response, url, asked))
-
-
-async def versioning(access: Access) -> bool | None:
-    """Whether the bucket keeps or kept versions; None where the server does not say.
-
-    Raises:
-        StorageError: Whatever is neither an answer nor a refusal of this one call.
-    """
-    asked = Asked(uri=access.uri(), bucket=access.bucket, action="s3:GetBucketVersioning", bucket_call=True)
-    reply = await access.fetch(Call(asked, query={"versioning": ""}))
-    if b"Versioning" not in root_of(reply.body):  # VersioningConfiguration; moto: GetBucketVersioningResponse
-        return None
-    found = re.search(rb"<Status>\s*(\w+)\s*</Status>", reply.body)
-    return found is not None and found[1] in {b"Enabled", b"Suspended"}
 
 
 def _asked(access: Access, key: str, version: str | None) -> Asked:
