@@ -16,6 +16,7 @@ NAMES: Final = (
     "memory",
     "small",
     "parse",
+    "scale",
     "layouts",
     "throttle",
     "resume",

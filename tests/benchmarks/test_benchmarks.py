@@ -20,6 +20,7 @@ QUICK = {
     "memory": ["--keys", "1000,3000"],
     "small": ["--objects", "10", "--rounds", "1", "--latencies", "0"],
     "parse": ["--layouts", "uuid,astral"],
+    "scale": ["--keys", "200000", "--layouts", "counter,hot"],
     "layouts": ["--layouts", "astral", "--keys", "3000", "--latency-ms", "5"],
     "throttle": ["--seconds", "1"],
     "resume": ["--keys", "3000", "--trials", "1", "--cases", "list"],
