@@ -29,7 +29,8 @@
     │   ├── BadKeyError                keys that no path can stand for; names them
     │   └── DuplicatePathError         one path, two pins; names both
     ├── FetchError                     exit 4: part of a fetch failed; `failures` names every entry
-    │   └── PathConflictError          exit 1: names the file system cannot hold; nothing was written
+    │   ├── PathConflictError          exit 1: names the file system cannot hold; nothing was written
+    │   └── SpaceError                 exit 1: more bytes than the disk has room for; nothing was written
     ├── ManifestError
     │   ├── ManifestFormatError        not a manifest, damaged or edited
     │   └── ManifestVersionError       written by a newer asyncref
@@ -267,6 +268,12 @@ class FetchError(AsyncrefError):
 
 class PathConflictError(FetchError):
     """Names that the target's file system cannot hold side by side; found before anything was written."""
+
+    exit_code = 1
+
+
+class SpaceError(FetchError):
+    """More bytes are still to come than the target has room for; found before anything was written."""
 
     exit_code = 1
 

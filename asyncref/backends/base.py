@@ -38,6 +38,7 @@ class Traits:
         concurrency: Requests in flight to start from and at most, unless `Limits` says otherwise.
         folder_markers: Keys of zero bytes that end in `/` stand for folders.
         prices_requests: Requests cost money: more than 100,000 `stat`s are announced first.
+        shares: What is read may share its blocks with the copy (`Body.share`), which then needs no space.
         ramp: How fast the rate of requests may begin and grow; None: as fast as the server lets it.
     """
 
@@ -53,6 +54,7 @@ class Traits:
     concurrency: int = 64
     folder_markers: bool = True
     prices_requests: bool = True
+    shares: bool = False
     ramp: Ramp | None = None
 
 

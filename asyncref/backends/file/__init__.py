@@ -58,6 +58,7 @@ class FileBackend:
         concurrency=_THREADS,
         folder_markers=False,
         prices_requests=False,
+        shares=True,
     )
 
     def __init__(

@@ -31,7 +31,7 @@ class Building:
 
     def __init__(self, root: Path, mark: str) -> None:
         self.root = root
-        self.folder = root.with_name(f"{root.name}.incomplete")
+        self.folder = self.folder_of(root)
         self._marker = self.folder / _MARKER
         if self.folder.exists() and not self._marker.exists() and any(self.folder.iterdir()):
             raise FetchError(
@@ -48,6 +48,11 @@ class Building:
         except BaseException:
             os.close(self._fd)
             raise
+
+    @staticmethod
+    def folder_of(root: Path) -> Path:
+        """Where a folder of that final name is built."""
+        return root.with_name(f"{root.name}.incomplete")
 
     def commit(self) -> None:
         """Give the whole folder its name.

@@ -26,6 +26,7 @@ from asyncref.engine.fetch.record import Record
 from asyncref.engine.fetch.report import FetchReport
 from asyncref.engine.fetch.sinks import INLINE_BYTES, FileSink, MemorySink, Threads
 from asyncref.engine.fetch.sources import Place, Places
+from asyncref.engine.fetch.space import check_space
 from asyncref.engine.fetch.target import Target, There, another_file_error, unwritable
 from asyncref.engine.fetch.transfer import Checksum, Transfer
 from asyncref.engine.flow import Meter, ProgressHook
@@ -106,8 +107,13 @@ async def _fetch(run: _Run, root: Path) -> FetchReport:
     """Into the folder itself, or into one beside it that gets its name in the end."""
     options, threads = run.options, run.threads
     if not options.whole or await threads.run(root.exists):
+        await run.check_space(root)
         return await run.into(root)
-    building = await threads.run(partial(Building, root, _mark(run.manifest, options)))
+    await run.check_space(Building.folder_of(root))
+    try:
+        building = await threads.run(partial(Building, root, _mark(run.manifest, options)))
+    except OSError as error:
+        raise unwritable(error, str(root), at_all=True) or error from error
     try:
         report = await run.into(building.folder)
         await threads.run(building.commit)
@@ -149,6 +155,15 @@ class _Run:
         if self.names.objects:
             self._place = self.places.all_of(self.manifest.sources)
 
+    async def check_space(self, folder: Path) -> None:
+        """Refuse what cannot fit.
+
+        Raises:
+            SpaceError: Nothing was written.
+        """
+        sharing = [number for number, place in enumerate(self._place) if place.backend.traits.shares]
+        await check_space(self.manifest, self.names, folder, sharing)
+
     async def into(self, root: Path) -> FetchReport:
         """Fetch everything into a folder.
 
@@ -158,6 +173,9 @@ class _Run:
         self.target = Target(root)
         try:
             await self.threads.run(self.target.make)
+        except OSError as error:
+            raise unwritable(error, self.target.root, at_all=True) or error from error
+        try:
             if self.names.objects:
                 await self._run()
             if self.options.fsync == "end":
@@ -282,6 +300,11 @@ class _Run:
         jobs: list[Job] = []
         for entry, local, there in await self.threads.run(partial(self._look, rows)):
             source, place = self.manifest.sources[entry.source], self._place[entry.source]
+            if isinstance(there, OSError):
+                if full := unwritable(there, self.target.root):
+                    raise full from there
+                self._note(entry, there)
+                continue
             if there is There.OTHER and not self.options.overwrite:
                 self._note(entry, another_file_error())
                 continue
@@ -290,11 +313,14 @@ class _Run:
         if jobs:
             await send.send(jobs)
 
-    def _look(self, rows: pa.RecordBatch) -> list[tuple[Entry, str, There]]:
-        looked = []
+    def _look(self, rows: pa.RecordBatch) -> list[tuple[Entry, str, There | OSError]]:
+        looked: list[tuple[Entry, str, There | OSError]] = []
         for entry in entries_of(rows, self.manifest.sources):
             local = self.names.plan.local(entry.path)
-            looked.append((entry, local, self.target.lies(local, entry.pin.size)))
+            try:
+                looked.append((entry, local, self.target.lies(local, entry.pin.size)))
+            except OSError as error:  # a folder that cannot be made or entered
+                looked.append((entry, local, error))
         return looked
 
     async def _is_there(self, job: Job) -> bool:

@@ -68,7 +68,7 @@ class Target:
 
     def lies(self, local: str, size_bytes: int | None) -> There:
         """What lies where a file should go; makes its folder if nothing does."""
-        full = self._full(local)
+        full = self.file_of(local)
         try:
             found = os.lstat(full)
         except (FileNotFoundError, NotADirectoryError):
@@ -80,7 +80,7 @@ class Target:
 
     def match(self, local: str, pin: Pin) -> tuple[Match, os.stat_result]:
         """Whether a file that lies there has the pinned content, and what the system said of it before."""
-        fd = os.open(self._full(local), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(self.file_of(local), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             seen = os.fstat(fd)
             return match(fd, pin), seen
@@ -119,8 +119,8 @@ class Target:
             size_bytes: Space to reserve; 0 for none.
             about: Reference, pin and parts of the object, to go on with an earlier run's; None: begin afresh.
         """
-        final = self._full(local)
-        path = self._temporary_of(local)
+        final = self.file_of(local)
+        path = self.temporary_of(local)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         while True:
             fd = os.open(path, flags, 0o666)
@@ -131,15 +131,24 @@ class Target:
                     journal = Journal(journal_beside(path), *about) if about else None
                     if journal is not None and held.st_size == size_bytes and journal.load():
                         return Temporary(fd, path, final, journal)
-                    if held.st_size:
-                        os.ftruncate(fd, 0)
-                    if size_bytes:
-                        _reserve(fd, size_bytes)
-                    return Temporary(fd, path, final, journal)
+                    temporary = Temporary(fd, path, final, journal)
+                    self._empty(temporary, held.st_size, size_bytes)
+                    return temporary
             except BaseException:
                 os.close(fd)
                 raise
             os.close(fd)  # its owner renamed it between our opening and our locking it
+
+    def _empty(self, temporary: Temporary, held_bytes: int, size_bytes: int) -> None:
+        """Empty a temporary and reserve its space; one that cannot have it is removed."""
+        try:
+            if held_bytes:
+                os.ftruncate(temporary.fd, 0)
+            if size_bytes:
+                _reserve(temporary.fd, size_bytes)
+        except OSError:
+            os.unlink(temporary.path)  # noqa: PTH108  as above
+            raise
 
     def finish(self, temporary: Temporary, *, keep: bool, fsync: bool) -> os.stat_result:
         """Give a complete file its name and close it; what the system says of it, for the record.
@@ -187,7 +196,7 @@ class Target:
 
     def tidy(self, local: str) -> None:
         """Remove the journal of a finished file, which a run that was killed between its last two steps left."""
-        Path(journal_beside(self._temporary_of(local))).unlink(missing_ok=True)
+        Path(journal_beside(self.temporary_of(local))).unlink(missing_ok=True)
 
     def _equals(self, temporary: Temporary) -> bool:
         """Whether the file that already lies there has the very bytes of the temporary."""
@@ -225,12 +234,14 @@ class Target:
         finally:
             os.close(fd)
 
-    def _full(self, local: str) -> str:
+    def file_of(self, local: str) -> str:
+        """Where an entry's file lies."""
         return f"{self.root}/{local}"
 
-    def _temporary_of(self, local: str) -> str:
+    def temporary_of(self, local: str) -> str:
+        """Where it is written to until it is complete."""
         mark = hashlib.blake2b(os.fsencode(local), digest_size=8).hexdigest()
-        return f"{self._full(local).rpartition('/')[0]}/{RESERVED}{mark}.part"
+        return f"{self.file_of(local).rpartition('/')[0]}/{RESERVED}{mark}.part"
 
     def _make_folder(self, folder: str) -> None:
         if folder not in self._made:
@@ -254,9 +265,15 @@ def another_file_error() -> FetchError:
     return FetchError("another file lies there", hint="overwrite=True replaces it")
 
 
-def unwritable(error: OSError, root: str) -> FetchError | None:
-    """The one clear error where a target cannot take anything more; None if only one file is concerned."""
-    if error.errno not in _UNWRITABLE:
+def unwritable(error: OSError, root: str, *, at_all: bool = False) -> FetchError | None:
+    """The one clear error where a target cannot take anything more; None if only one file is concerned.
+
+    Args:
+        error: What the system said.
+        root: The target.
+        at_all: It concerns the target itself, not a file in it.
+    """
+    if error.errno not in _UNWRITABLE and not at_all:
         return None
     reason = os.strerror(error.errno or 0).lower()
     return FetchError(
