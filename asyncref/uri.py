@@ -15,6 +15,7 @@ from asyncref.errors import InvalidURIError
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
 _SIGNED: Final = re.compile(r"[?&](X-Amz-Signature|X-Goog-Signature|Signature|sig)=", re.ASCII | re.IGNORECASE)
+_USER: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/@:]*:[^/]*@")  # `abfs://container@account` has none
 _VERSIONS: Final = {
     "s3": re.compile(r"\?versionId=([^&?]+)$", re.ASCII),
     "gs": re.compile(r"#([0-9]+)$", re.ASCII),
@@ -95,12 +96,7 @@ def parse(text: str) -> Reference:
         raise InvalidURIError("a reference needs a scheme", uri=text, hint="for a local path use file://")
     if "\0" in text:
         raise InvalidURIError("a reference cannot hold a NUL character", uri=text.replace("\0", "\\0"))
-    if _SIGNED.search(text):
-        raise InvalidURIError(
-            "this is a signed URL, and a manifest would keep its secret",
-            uri=text.partition("?")[0],
-            hint="refer to the object itself and let storage_options hold the credentials",
-        )
+    _refuse_secrets(text)
     scheme, rest = found[1].lower(), text[found.end() :]
     if scheme in _PATH_SCHEMES:
         return _parse_path(text, scheme, rest)
@@ -121,6 +117,22 @@ def parse(text: str) -> Reference:
     if (pattern := _VERSIONS.get(service(scheme, container))) and (pinned := pattern.search(key)):
         key, version = key[: pinned.start()], pinned[1]
     return Reference(scheme, container, key, version)
+
+
+def _refuse_secrets(text: str) -> None:
+    """Raises `InvalidURIError`, which does not show them."""
+    if _SIGNED.search(text):
+        raise InvalidURIError(
+            "this is a signed URL, and a manifest would keep its secret",
+            uri=_USER.sub(r"\1", text.partition("?")[0]),
+            hint="refer to the object itself and let storage_options hold the credentials",
+        )
+    if _USER.match(text):
+        raise InvalidURIError(
+            "this reference holds a user, and a manifest would keep the secret",
+            uri=_USER.sub(r"\1", text),
+            hint="storage_options: username and password, key and secret, or token",
+        )
 
 
 def _parse_web(text: str, scheme: str, rest: str) -> Reference:

@@ -128,6 +128,8 @@ class Google:
             return error(401, "authError", "Invalid Credentials")
         if self.pays and "userProject" not in request.query:
             return error(400, "required", "Bucket is a requester pays bucket but no user project provided.")
+        if not path.partition("?")[0]:
+            return web.json_response({"kind": "storage#bucket", "name": "bucket"})
         if path == "/o":
             items = [stored.item(name) for name, stored in sorted(self.objects.items())]
             return web.json_response({"kind": "storage#objects", **({"items": items} if items else {})})

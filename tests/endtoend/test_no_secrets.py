@@ -1,0 +1,328 @@
+"""Every kind of credential goes the whole way and through every error, and stands in nothing that is left, said or logged."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import traceback
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, quote_plus, urlsplit
+
+import orjson
+import pyarrow.parquet as pq
+import pytest
+from azure.storage.blob import ContainerSasPermissions, generate_container_sas
+
+import asyncref
+from asyncref.cli.output import emit_json
+from asyncref.errors import AsyncrefError, InvalidURIError
+from asyncref.model import Limits
+from asyncref.registry import Registry
+from tests.endtoend import noise
+from tests.servers.azurite import ACCOUNT, KEY
+from tests.servers.google import Stored, replayed
+from tests.servers.proxy import Cut, Proxy, Reset, Status
+
+QUICK = Limits(attempts=2, backoff_s=0.001, backoff_max_s=0.002, connect_timeout_s=1)
+OBJECTS = {"a": b"one", "large": noise(17 * 2**20, "large")}
+UPSTREAM = "user:pr0xy/Pass+word"
+
+# What S3 and Azure add to a refusal, so that a user may find the fault.
+DENIED = (
+    b"<?xml version='1.0'?><Error><Code>SignatureDoesNotMatch</Code><Message>it does not match</Message>"
+    b"<StringToSign>AWS4-HMAC-SHA256</StringToSign><SignatureProvided>0011</SignatureProvided></Error>"
+)
+
+
+@dataclass
+class Way:
+    """A source, how it is asked for, and what must not be seen of that.
+
+    Attributes:
+        uri: What is scanned.
+        proxy: What stands before its server, or between.
+        options: With which it is scanned.
+        secrets: What must not be seen.
+        given: What a fetch is given: what no manifest knows.
+        elsewhere: The same options for an endpoint where nobody listens.
+    """
+
+    uri: str
+    proxy: Proxy
+    options: dict[str, Any]
+    secrets: tuple[str, ...]
+    given: dict[str, Any]
+    elsewhere: dict[str, Any] | None = None
+
+
+@dataclass
+class Seen:
+    """Everything that a user, a colleague or a log collector may come to see."""
+
+    texts: list[str] = field(default_factory=list)
+
+    def take(self, error: BaseException) -> None:
+        self.texts += ["".join(traceback.format_exception(error)), repr(error), str(error), repr(vars(error))]
+
+
+class Kept(logging.Handler):
+    """Log lines, with whatever their records carry."""
+
+    def __init__(self, seen: Seen) -> None:
+        super().__init__(logging.NOTSET)
+        self.seen = seen
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.seen.texts += [self.format(record), repr(record.args), repr(record.__dict__)]
+
+
+@pytest.fixture
+def seen() -> Any:
+    """Collects every log line, ours and the HTTP client's with all details."""
+    made = Seen()
+    handler = Kept(made)
+    loggers = [logging.getLogger(name) for name in ("", "asyncref", "asyncio", "aiohttp")]
+    before = [(logger, logger.level) for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG if logger.name != "root" else logging.INFO)
+    yield made
+    for logger, level in before:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+@pytest.fixture
+def s3(moto: Any, bucket: str, proxy_to: Callable[[str], Proxy]) -> Any:
+    """A bucket with the objects; its name and a proxy before it."""
+    client = moto.client()
+    client.create_bucket(Bucket=bucket)
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    for key, body in OBJECTS.items():
+        client.put_object(Bucket=bucket, Key=f"set/{key}", Body=body)
+    return f"s3://{bucket}/set/", proxy_to(moto.endpoint)
+
+
+KEYS = {"key": "AKIAHIDDENKEYID00000", "secret": "hidden/S3+secret/access=key", "token": "hidden+session/token=="}
+
+
+@pytest.fixture
+def of_s3_options(s3: Any) -> Way:
+    uri, proxy = s3
+    options = {"endpoint_url": proxy.endpoint, "region": "us-east-1", **KEYS}
+    elsewhere = {**options, "endpoint_url": "http://127.0.0.1:1"}
+    return Way(uri, proxy, options, (KEYS["secret"], KEYS["token"]), options, elsewhere)
+
+
+@pytest.fixture
+def of_s3_environment(s3: Any, monkeypatch: pytest.MonkeyPatch) -> Way:
+    uri, proxy = s3
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEYS["key"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEYS["secret"])
+    monkeypatch.setenv("AWS_SESSION_TOKEN", KEYS["token"])
+    options = {"endpoint_url": proxy.endpoint}
+    return Way(uri, proxy, options, (KEYS["secret"], KEYS["token"]), options, {"endpoint_url": "http://127.0.0.1:1"})
+
+
+@pytest.fixture
+def of_s3_through_a_proxy(s3: Any, monkeypatch: pytest.MonkeyPatch, moto: Any) -> Way:
+    uri, proxy = s3
+    user, _, password = UPSTREAM.partition(":")
+    said = f"http://{user}:{quote(password, safe='')}@{urlsplit(proxy.endpoint).netloc}"
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, said)
+    options = {"endpoint_url": moto.endpoint, "region": "us-east-1", **KEYS}
+    return Way(uri, proxy, options, (KEYS["secret"], KEYS["token"], password, UPSTREAM), options)
+
+
+@pytest.fixture
+def blobs(azurite: Any, bucket: str, proxy_to: Callable[[str], Proxy]) -> Any:
+    """A container with the objects; its name and a proxy before it."""
+    client = azurite.container(bucket)
+    for key, body in OBJECTS.items():
+        client.upload_blob(f"set/{key}", body)
+    return bucket, proxy_to(azurite.endpoint.removesuffix(f"/{ACCOUNT}"))
+
+
+def azure_way(blobs: Any, *secrets: str, **options: str) -> Way:
+    bucket, proxy = blobs
+    place = {"endpoint_url": f"{proxy.endpoint}/{ACCOUNT}", "account_name": ACCOUNT}
+    given = {**place, **options}
+    elsewhere = {**given, "endpoint_url": f"http://127.0.0.1:1/{ACCOUNT}"}
+    return Way(f"az://{bucket}/set/", proxy, given, secrets, given, elsewhere)
+
+
+@pytest.fixture
+def of_azure_sas(blobs: Any) -> Way:
+    sas = generate_container_sas(
+        ACCOUNT,
+        blobs[0],
+        account_key=KEY,
+        permission=ContainerSasPermissions(read=True, list=True),
+        expiry=datetime.now(UTC) + timedelta(hours=1),
+    )
+    signature = dict(pair.split("=", 1) for pair in sas.split("&"))["sig"]
+    return azure_way(blobs, sas, signature, sas_token=sas)
+
+
+@pytest.fixture
+def of_azure_key(blobs: Any) -> Way:
+    return azure_way(blobs, KEY, account_key=KEY)
+
+
+@pytest.fixture
+def of_azure_connection_string(blobs: Any) -> Way:
+    bucket, proxy = blobs
+    text = f"AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={{}}/{ACCOUNT};"
+    options = {"connection_string": text.format(proxy.endpoint)}
+    elsewhere = {"connection_string": text.format("http://127.0.0.1:1")}
+    return Way(f"az://{bucket}/set/", proxy, options, (KEY,), options, elsewhere)
+
+
+@pytest.fixture
+async def of_google_token(proxy_to: Callable[[str], Proxy]) -> AsyncIterator[Way]:
+    token = "ya29.hidden/google+token"
+    async with replayed() as google:
+        google.public, google.valid = False, {token}
+        google.objects = {f"set/{key}": Stored(body, 7) for key, body in OBJECTS.items()}
+        proxy = proxy_to(google.url)
+        options = {"endpoint_url": proxy.endpoint, "token": token}
+        elsewhere = {**options, "endpoint_url": "http://127.0.0.1:1"}
+        yield Way("gs://bucket/set/", proxy, options, (token,), options, elsewhere)
+
+
+def web_way(served: Path, bucket: str, proxy: Proxy, *secrets: str, **options: Any) -> Way:
+    (served / bucket).mkdir()
+    for key, body in OBJECTS.items():
+        (served / bucket / key).write_bytes(body)
+    return Way(f"{proxy.endpoint}/{bucket}/", proxy, options, secrets, options)
+
+
+@pytest.fixture
+def of_http_password(nginx: Any, served: Path, bucket: str, proxy_to: Callable[[str], Proxy]) -> Way:
+    proxy = proxy_to(nginx.url)
+    return web_way(served, bucket, proxy, "hidden pass:word", username="someone", password="hidden pass:word")
+
+
+@pytest.fixture
+def of_http_bearer(nginx: Any, served: Path, bucket: str, proxy_to: Callable[[str], Proxy]) -> Way:
+    secret, other = "hidden.bearer.token", "hidden-api-key"
+    return web_way(served, bucket, proxy_to(nginx.url), secret, other, token=secret, headers={"x-key": other})
+
+
+WAYS = (
+    *("s3_options", "s3_environment", "s3_through_a_proxy", "azure_sas", "azure_key", "azure_connection_string"),
+    *("google_token", "http_password", "http_bearer"),
+)
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> Way:
+    """Each kind of credential in turn."""
+    found: Way = request.getfixturevalue(f"of_{request.param}")
+    return found
+
+
+async def failed(seen: Seen, running: Any) -> AsyncrefError:
+    """The error of what has to fail, kept with its traceback."""
+    with pytest.raises(AsyncrefError) as caught:
+        await running
+    seen.take(caught.value)
+    for failure in getattr(caught.value, "failures", ()):
+        seen.take(failure.error)
+    return caught.value
+
+
+def written(folder: Path) -> list[str]:
+    """What every file below a folder says, Parquet unpacked as well; content that was fetched left out."""
+    texts: list[str] = []
+    for path in folder.rglob("*"):
+        if not path.is_file():
+            continue
+        texts += [str(path), path.read_bytes().decode("latin-1")]
+        if path.suffix == ".parquet":
+            file = pq.ParquetFile(path)
+            texts += [repr(file.read().to_pylist()), repr(file.schema_arrow.metadata), repr(file.metadata.metadata)]
+    return texts
+
+
+def forms(secret: str) -> set[str]:
+    """How a secret may look."""
+    plain = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), secret.replace("/", "\\/")}
+    coded = {base64.b64encode(text.encode()).decode().rstrip("=") for text in (secret, f"someone:{secret}")}
+    return plain | coded
+
+
+async def the_whole_way(way: Way, seen: Seen, home: Path) -> None:
+    """Scan, log, compare, fetch, stream; then break each of them."""
+    manifest = await asyncref.scan(way.uri, storage_options=way.options, resume=home / "scans")
+    assert any("authorization" in name or "sig=" in one.target for one in way.proxy.seen for name in one.headers)
+    assert sorted(entry.path for entry in manifest) == sorted(OBJECTS)
+    manifest.save(home / "m.parquet")
+    registry = Registry.open(None)
+    run = registry.start_run(project="here", entity="me", job_type="test", config={"about": "secrets"})
+    registry.log(manifest, name="set", type="dataset", project="here", entity="me", run_id=run.id)
+    registry.finish_run(run.id)
+    seen.texts += [repr(manifest), repr(manifest.sources), repr(manifest.record.to_json()), repr(list(manifest))]
+    report = await asyncref.fetch("set:v0", home / "out", storage_options=way.given)
+    assert {path.name for path in (home / "out").iterdir() if not path.name.startswith(".")} == set(OBJECTS)
+    status = await asyncref.status("set:v0", storage_options=way.given)
+    audit = await asyncref.audit("set:v0", storage_options=way.given)
+    seen.texts += [repr(report), orjson.dumps(status.to_json()).decode(), orjson.dumps(audit.to_json()).decode()]
+    for fault in (Status(403, DENIED), Status(400), Reset(), Cut(3)):
+        way.proxy.forget()
+        way.proxy.inject(fault, at=None)
+        bounds = {"storage_options": way.given, "limits": QUICK}
+        await failed(seen, asyncref.scan(way.uri, resume=home / "scans", **bounds))
+        await failed(seen, asyncref.fetch("set:v0", home / "broken", **bounds))
+    way.proxy.forget()
+    parts = []
+
+    def later(request: Any) -> list[Any]:
+        ranged = any(name.endswith("range") for name in request.headers)
+        if ranged:
+            parts.append(request)
+        return [Reset()] if ranged and len(parts) > 1 else []
+
+    way.proxy.script = later  # so that a journal is left
+    await failed(seen, asyncref.fetch("set:v0", home / "half", storage_options=way.given, limits=QUICK))
+    way.proxy.forget()
+    await failed(seen, asyncref.scan(way.uri, storage_options=way.given, max_objects=1, resume=home / "scans"))
+    if way.elsewhere is not None:
+        await failed(seen, asyncref.scan(way.uri, storage_options=way.elsewhere, limits=QUICK))
+
+
+async def test_no_secret_is_left_said_or_logged(
+    way: Way, seen: Seen, home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASYNCREF_HOME", str(home / "home"))
+    await the_whole_way(way, seen, home)
+    emit_json("asyncref.test/1", {"done": True})
+    seen.texts += capfd.readouterr()
+    everything = "\n".join([*seen.texts, *written(home)])
+    for word in ("set/" if "://127" not in way.uri else "/a", "403", "large"):  # so that it could be found
+        assert word in everything
+    for secret in way.secrets:
+        for form in forms(secret):
+            assert form not in everything, everything[max(0, everything.index(form) - 300) :][:600]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(f"{scheme}://someone:hidden/pass@bucket/x".replace("n/p", "n%2Fp") for scheme in ("s3", "gs", "az", "http")),
+        "https://someone:hidden@account.blob.core.windows.net/box/x",
+        "https://someone:hidden@host/x?X-Amz-Signature=hidden",
+        "https://account.blob.core.windows.net/box/x?sv=2024-11-04&sig=hidden%3D",
+        "s3://bucket/x?X-Amz-Signature=hidden",
+    ],
+)
+async def test_a_reference_that_holds_a_secret_is_refused_without_it(text: str, seen: Seen) -> None:
+    assert isinstance(await failed(seen, asyncref.scan(text, storage_options={"anon": True})), InvalidURIError)
+    said = "\n".join(seen.texts)
+    assert "the secret" in said or "its secret" in said
+    assert "hidden" not in said.replace("test_no_secrets", "")
