@@ -90,9 +90,9 @@ async def scan(
             its keys from the start, which saves time where the storage answers slowly. What is found does not
             depend on it.
         registry: Another registry's URL, for the name in `against`.
-        allow_partial: A scan that a storage's error ends, or a cancellation (Ctrl-C, `asyncio.timeout`), gives what it has
-            by then: `manifest.record.complete` is False, and `log` refuses it unless told the same.
-
+        allow_partial: A scan that a storage's error ends, or a cancellation (`asyncio.timeout`; Ctrl-C under
+            `asyncio.run`), gives what it has by then: `manifest.record.complete` is False, its `notes` say why, and
+            logging it is refused unless allowed in the same way.
         column: The source is a local list of URLs, CSV or Parquet, and this column holds them. A `.txt`, `.csv` or `.tsv`
             is one in any case. Paths are then `host/folder/file`.
 

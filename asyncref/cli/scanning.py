@@ -145,7 +145,11 @@ def log(
     alias: Annotated[list[str] | None, typer.Option("--alias", help="An alias for the version; repeatable.")] = None,
     description: Annotated[str | None, typer.Option("--description", help="A sentence to keep with it.")] = None,
     allow_partial: Annotated[
-        bool, typer.Option("--allow-partial", help="Log a scan that was cut short, marked; latest does not move.")
+        bool,
+        typer.Option(
+            "--allow-partial",
+            help="Log what was listed before an error or Ctrl-C, marked; latest does not move; exit code 4.",
+        ),
     ] = False,
 ) -> None:
     """Scan a source and log it as a version of an artifact.
@@ -177,6 +181,8 @@ def log(
         emit_json("asyncref.log/1", {"version": version.to_json(), "manifest": describe_manifest(manifest)})
     else:
         show_version(version, {"outcome": _OUTCOMES[version.outcome or "new"]})
+    if not manifest.record.complete:
+        raise typer.Exit(INCOMPLETE)
 
 
 async def _manifest(source: list[str], wanted: dict[str, Any], hook: ProgressHook) -> Manifest:

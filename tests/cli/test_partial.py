@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import anyio
 
 from asyncref.manifest import Manifest
@@ -35,4 +37,26 @@ async def test_a_scan_that_errs_is_kept_with_leave_and_ends_with_four(cli: Cli) 
         log = ("log", "data", f"s3://{NAME}/p/")
         assert "cannot be used" in await anyio.to_thread.run_sync(lambda: reach.refused(*log))
         server.requests.clear()
-        await anyio.to_thread.run_sync(lambda: reach(*log, "--allow-partial"))
+        await anyio.to_thread.run_sync(lambda: reach(*log, "--allow-partial", code=4))
+
+
+async def test_ctrl_c_keeps_what_was_listed_where_that_was_allowed(cli: Cli) -> None:
+    hangs = anyio.Event()
+
+    def lie(answer: Answer) -> None:
+        answer.silent = True
+        hangs.set()
+
+    async with crooked_server([f"p/{number:03d}" for number in range(100)]) as server:
+        server.lie, server.lies_at = lie, frozenset(range(6, 99))
+        reach = cli.having(AWS_ENDPOINT_URL=server.endpoint, AWS_ACCESS_KEY_ID="k", AWS_SECRET_ACCESS_KEY="s")
+        running = reach.start("scan", f"s3://{NAME}/p/", "-o", "m.parquet", "--allow-partial")
+        with anyio.fail_after(60):
+            await hangs.wait()
+        running.send_signal(signal.SIGINT)
+        _, errors = await anyio.to_thread.run_sync(lambda: running.communicate(timeout=60))
+    assert running.returncode == 4, errors
+    assert "note: incomplete: the scan was interrupted" in errors
+    manifest = Manifest.load(cli.folder / "m.parquet")
+    assert 10 <= len(manifest) < 100
+    assert not manifest.record.complete

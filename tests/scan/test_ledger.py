@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asyncref.engine.flow import Tally
 from asyncref.engine.scan.keyspace import KeySpace, Span
 from asyncref.engine.scan.ledger import Block, Coverage, Covered, Ledger, chains, header, line, remaining
 from asyncref.engine.scan.seams import Seams
@@ -169,11 +170,12 @@ def test_without_its_first_line_there_is_no_ledger(text: bytes) -> None:
 
 
 def test_counts_are_the_sum_of_the_lines() -> None:
-    told = {"skipped": {"filtered": 2}, "requests": {"list": 3}, "size": 10}
+    told = {"skipped": {"filtered": 2}, "requests": {"list": 3}, "size": 10, "listed": {"seen": 5, "kept": 3}}
     ledger = Ledger.load(header({"a": 1}, STARTED) + line(told) + line({"resumed": 1}) + line(told))
     assert ledger is not None
     assert (ledger.request, ledger.started, ledger.resumes) == ({"a": 1}, STARTED, 1)
     assert (ledger.skipped["filtered"], ledger.requests["list"], ledger.size) == (4, 6, 20)
+    assert ledger.listed == Tally(seen=10, kept=6)
 
 
 def test_a_key_whose_row_has_not_come_is_not_settled_until_its_versions_end() -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import anyio
 import anyio.lowlevel
+import pyarrow as pa
 import pytest
 
 from asyncref.engine.flow import Meter
 from asyncref.engine.scan import Target, _check_counts, scan
+from asyncref.engine.scan.spool import Spool
 from asyncref.errors import NothingFoundError, PartialScanError, ScanError, ServerError, TooManyObjectsError
 from asyncref.globs import Filter
 from asyncref.manifest import Manifest
-from asyncref.model import Limits, Proof
+from asyncref.model import ENTRY_SCHEMA, Limits, Proof
 from asyncref.registry import Registry
 from asyncref.testing import Faults, MemoryStore, mounted
 
@@ -99,6 +102,39 @@ async def test_counts_that_do_not_add_up_are_an_error(store: MemoryStore, change
     assert store.requests
 
 
+@pytest.mark.parametrize("ended", ["an error", "a cancelled task", "a cancelled scope"])
+@pytest.mark.parametrize("serially", [False, True])
+async def test_rows_set_aside_on_disk_are_all_in_a_partial_scan(store: MemoryStore, ended: str, serially: bool) -> None:
+    store.faults = replace(BROKEN_FROM_30 if ended == "an error" else Faults(), unordered=serially)
+    limits = replace(QUICK, memory_bytes=1)  # every page is a flush of its own
+    with anyio.CancelScope() as scope:
+        task = asyncio.current_task()
+        assert task is not None
+        stop = {"an error": lambda: None, "a cancelled task": task.cancel, "a cancelled scope": scope.cancel}[ended]
+        partial = await scan(
+            [Target(uri="memory://v/p/")], limits=limits, allow_partial=True, progress=_calling_at(store, 30, stop)
+        )
+    assert not partial.record.complete
+    assert partial.record.proof is not None
+    assert len(partial) == partial.record.proof.kept > 0
+    assert (task.cancelling(), scope.cancelled_caught) == (0, False)
+    await anyio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_flush_cancelled_at_any_turn_of_the_loop_loses_no_row(tmp_path: Path, turns: int) -> None:
+    spool = Spool(tmp_path)
+    rows = pa.RecordBatch.from_pylist([{"path": "a"}, {"path": "b"}], schema=ENTRY_SCHEMA)
+    await spool.append(0, rows)
+    async with anyio.create_task_group() as group:
+        group.start_soon(spool.flush)
+        for _ in range(turns):
+            await anyio.lowlevel.checkpoint()
+        group.cancel_scope.cancel()
+    assert [run.rows for run in spool.runs()] == [2]
+    spool.close()
+
+
 async def test_a_scan_that_errs_may_be_kept_as_a_partial_one(store: MemoryStore, tmp_path: Path) -> None:
     whole = {entry.path: entry.pin for entry in await scanned()}
     store.faults = BROKEN_FROM_30
@@ -119,32 +155,37 @@ async def test_a_scan_that_errs_may_be_kept_as_a_partial_one(store: MemoryStore,
     assert registry.log(partial, name="data", type="dataset", allow_partial=True).number == 0
 
 
-def _cancelled_at(store: MemoryStore, request: int) -> object:
-    """A progress hook that cancels its own task when the store gets its so-manieth request."""
+def _calling_at(store: MemoryStore, request: int, call: Callable[[], object]) -> Callable[[Meter], None]:
+    """A progress hook that has a call made when the store gets its so-manieth request."""
     real = store.next_fault
 
+    def next_fault(kind: str) -> object:
+        if store.requests["list"] == request:
+            call()
+        return real(kind)
+
     def hook(_: Meter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-
-        def next_fault(kind: str) -> object:
-            if store.requests["list"] == request:
-                task.cancel()
-            return real(kind)
-
-        store.next_fault = next_fault
+        store.requests.clear()
+        store.next_fault = next_fault  # type: ignore[method-assign]
 
     return hook
 
 
-async def test_a_cancelled_scan_may_be_kept_as_a_partial_one_and_the_task_goes_on(store: MemoryStore) -> None:
+def _cancelled_at(store: MemoryStore, request: int) -> Callable[[Meter], None]:
+    """A progress hook that has its own task cancelled then."""
+
+    def hook(meter: Meter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        _calling_at(store, request, task.cancel)(meter)
+
+    return hook
+
+
+async def test_a_cancelled_scan_may_be_kept_as_a_partial_one(store: MemoryStore) -> None:
     partial = await scanned(allow_partial=True, progress=_cancelled_at(store, 30))
     assert 0 < len(partial) < 400
     assert partial.record.notes[-1] == "incomplete: the scan was interrupted"
-    task = asyncio.current_task()
-    assert task is not None
-    assert not task.cancelling()
-    await anyio.lowlevel.checkpoint()
 
 
 async def test_without_leave_a_cancelled_scan_is_cancelled(store: MemoryStore) -> None:
@@ -155,15 +196,8 @@ async def test_without_leave_a_cancelled_scan_is_cancelled(store: MemoryStore) -
 
 async def test_a_timeout_around_a_scan_gives_what_it_has(store: MemoryStore) -> None:
     async with asyncio.timeout(None) as bound:
-        real = store.next_fault
-
-        def next_fault(kind: str) -> object:
-            if store.requests["list"] == 30:
-                bound.reschedule(asyncio.get_running_loop().time())
-            return real(kind)
-
-        store.next_fault = next_fault  # type: ignore[method-assign]
-        partial = await scanned(allow_partial=True)
+        now = asyncio.get_running_loop().time
+        partial = await scanned(allow_partial=True, progress=_calling_at(store, 30, lambda: bound.reschedule(now())))
     assert not partial.record.complete
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 
 import anyio
 
-from asyncref.engine.flow import Meter, ProgressHook
+from asyncref.engine.flow import Meter, ProgressHook, one_error
 from asyncref.engine.scan.job import Heads, Job, Sink
 from asyncref.engine.scan.pages import Pages
 from asyncref.engine.scan.pipeline import Budget
@@ -70,8 +71,8 @@ async def scan(
             removed when the manifest is built. Flat, ordered storages only: others are listed from the start.
         at: List what lay there at this moment; None: what lies there now.
         against: A former manifest of the place; where its keys lay, the listing is split at once.
-        allow_partial: A scan that a storage's error ends, or a cancellation (Ctrl-C, `asyncio.timeout`), gives what it has by
-            then, with `record.complete` False. With nothing at all, the error is raised.
+        allow_partial: A scan that a storage's error ends, or a cancellation (`asyncio.timeout`; Ctrl-C under
+            `asyncio.run`), gives what it has by then, with `record.complete` False. With nothing at all, the error is raised.
 
     Returns:
         The manifest, complete unless `allow_partial`: every key unchanged from start to end is in it once. Memory is bounded by
@@ -96,12 +97,9 @@ async def scan(
     stopped: BaseException | None = None
     try:
         try:
-            for index, target in enumerate(targets):
-                room = temporary / str(index)
-                room.mkdir()
-                spool = Spool(room, memory_bytes=min(16 * 2**20, bounds.memory_bytes))
-                spools.append(spool)
-                await job.add(target, Sink(spool.append, spool.discard, partial(kept.open, spool) if kept else None))
+            with one_error():  # a task of its own ends in order, whoever cancels this one
+                async with anyio.create_task_group() as group:
+                    group.start_soon(_list_all, job, targets, spools, temporary, kept)
         except (StorageError, RetryableError, anyio.get_cancelled_exc_class()) as error:
             if not (allow_partial and meter.listed.kept):
                 raise
@@ -134,16 +132,28 @@ async def scan(
     return manifest
 
 
+async def _list_all(
+    job: Job, targets: Sequence[Target], spools: list[Spool], temporary: Path, kept: Resumable | None
+) -> None:
+    """List one target after the other, each into a spool of its own."""
+    for index, target in enumerate(targets):
+        room = temporary / str(index)
+        room.mkdir()
+        spool = Spool(room, memory_bytes=min(16 * 2**20, job.limits.memory_bytes))
+        spools.append(spool)
+        await job.add(target, Sink(spool.append, spool.discard, partial(kept.open, spool) if kept else None))
+
+
 def _built(spools: Sequence[Spool], sources: tuple[Source, ...], record: Record, folder: Path | None) -> Manifest:
     return build([run for spool in spools for run in spool.runs()], sources=sources, record=record, folder=folder)
 
 
 def _cut_short(error: BaseException) -> str:
-    """Why a scan is partial; a cancellation is taken back, since it has done what it was for."""
+    """Why a scan is partial; a cancellation is taken back, since it has done what it was for (anyio's ends with its scope)."""
     if isinstance(error, AsyncrefError):
         return f"incomplete: {error}"
     task = asyncio.current_task()
-    if task is not None:
+    if task is not None and anyio.current_effective_deadline() > -math.inf:
         task.uncancel()
     return "incomplete: the scan was interrupted"
 

@@ -162,7 +162,8 @@ class Spool:
             self._gathered_bytes = 0
             if gathered:
                 news = self._keep.news() if self._keep is not None else {}
-                await anyio.to_thread.run_sync(self._write, gathered, news)
+                with anyio.CancelScope(shield=True):  # or what was taken would be in neither place
+                    await anyio.to_thread.run_sync(self._write, gathered, news)
             self._flushed_s = time.monotonic()
 
     def attach(self, keep: Keep, blocks: Sequence[Block]) -> None:

@@ -254,7 +254,8 @@ class Finder:
             if cursor is not None:
                 return None
             inside = page.batch.slice(0, pc.starts_with(page.batch.column(0), folder).true_count)
-            return replace(page, batch=inside, last=_last_key(inside) or page.first)
+            seen = page.seen - page.batch.num_rows + inside.num_rows
+            return replace(page, batch=inside, last=_last_key(inside) or page.first, seen=seen)
         if cursor is None or (versions and cursor.marker == page.last):
             return page
         return replace(page, cursor=BEHIND_LAST) if traits.ranged and not versions else None
