@@ -5,13 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
-
-from rich.console import Console
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
+from typing import Any, Final
 
 from asyncref.engine.flow import Meter, ProgressHook
 
@@ -43,6 +37,10 @@ def display(meters: Sequence[Meter]) -> Iterator[None]:
     Args:
         meters: Grows as runs start.
     """
+    from rich.console import Console  # noqa: PLC0415  rich is loaded only where something is shown
+    from rich.live import Live  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
     with Live(
         get_renderable=lambda: _render(meters[-1]) if meters else Text("starting"),
         console=Console(stderr=True),
@@ -96,7 +94,11 @@ def human_count(count: float | None) -> str:
     return "-" if count is None else f"{count:,.0f}"
 
 
-def _render(meter: Meter) -> Table:
+def _render(meter: Meter) -> Any:
+    from rich.progress_bar import ProgressBar  # noqa: PLC0415  as above
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
     grid = Table.grid(padding=(0, 2))
     done = share(meter)
     line = Text(summary(meter), no_wrap=True, overflow="ellipsis")

@@ -16,6 +16,7 @@ import anyio
 import pyarrow as pa
 
 from asyncref import config
+from asyncref import registry as registries
 from asyncref import uri as uris
 from asyncref.backends.mounting import with_mounts
 from asyncref.checks.audit import audit as _audit
@@ -36,7 +37,6 @@ from asyncref.loaders.stream import Item
 from asyncref.loaders.stream import stream as _stream
 from asyncref.manifest import Manifest
 from asyncref.model import Limits
-from asyncref.registry import Registry
 
 __all__ = ["Globs", "Options", "SourceLike", "audit", "fetch", "load", "pages", "scan", "status", "stream", "verify"]
 
@@ -379,12 +379,12 @@ def is_file(source: str) -> bool:
 
 
 def _registered(name: str, registry: str | None) -> list[Manifest]:
-    opened = Registry.open(registry)
+    opened = registries.Registry.open(registry)
     return opened.manifests(opened.resolve(name))
 
 
 def _default_root(source: SourceLike, registry: str | None) -> Path:
     if isinstance(source, Manifest) or uris.has_scheme(source) or is_file(source):
         raise OptionError("a folder to fetch into is needed", hint="only artifacts have one of their own")
-    version = Registry.open(registry).resolve(source)
+    version = registries.Registry.open(registry).resolve(source)
     return Path(config.get("artifacts").value) / f"{version.name}:v{version.number}"

@@ -28,5 +28,11 @@ def test_importing_asyncref_loads_no_storage_no_arrow_and_no_database() -> None:
     assert done.stdout.strip() == ""
 
 
+def test_a_verb_that_asks_no_registry_loads_no_database_and_no_display() -> None:
+    code = "import asyncref, sys; asyncref.fetch; asyncref.Manifest; print(*sorted({'sqlalchemy', 'rich'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     assert not hasattr(asyncref, "no_such_verb")

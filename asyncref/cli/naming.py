@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from asyncref import config
+from asyncref import registry as registries
 from asyncref.cli.options import Place
 from asyncref.errors import AsyncrefError
-from asyncref.registry import Registry
 from asyncref.uri import has_scheme
 
 
@@ -20,7 +20,7 @@ def complete_name(incomplete: str) -> list[str]:
         registry = config.get("registry").value
         if registry.startswith("sqlite:///") and not Path(registry.removeprefix("sqlite:///")).exists():
             return []  # completing makes no registry
-        opened = Registry.open()
+        opened = registries.Registry.open()
         name, colon, _ = incomplete.partition(":")
         if not colon:
             return [one.newest.name for one in opened.artifacts()]
