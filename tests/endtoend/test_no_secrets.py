@@ -6,7 +6,7 @@ import base64
 import logging
 import traceback
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from asyncref.registry import Registry
 from tests.endtoend import noise
 from tests.servers.azurite import ACCOUNT, KEY
 from tests.servers.google import Stored, replayed
-from tests.servers.proxy import Cut, Proxy, Reset, Status
+from tests.servers.proxy import Cut, Fault, Proxy, Reset, Status
 
 QUICK = Limits(attempts=2, backoff_s=0.001, backoff_max_s=0.002, connect_timeout_s=1)
 OBJECTS = {"a": b"one", "large": noise(17 * 2**20, "large")}
@@ -36,6 +36,7 @@ DENIED = (
     b"<?xml version='1.0'?><Error><Code>SignatureDoesNotMatch</Code><Message>it does not match</Message>"
     b"<StringToSign>AWS4-HMAC-SHA256</StringToSign><SignatureProvided>0011</SignatureProvided></Error>"
 )
+ALL_FAULTS = (Status(403, DENIED), Status(400), Reset(), Cut(3))
 
 
 @dataclass
@@ -49,6 +50,7 @@ class Way:
         secrets: What must not be seen.
         given: What a fetch is given: what no manifest knows.
         elsewhere: The same options for an endpoint where nobody listens.
+        faults: What the server does at the end; all of them once a storage.
     """
 
     uri: str
@@ -57,6 +59,7 @@ class Way:
     secrets: tuple[str, ...]
     given: dict[str, Any]
     elsewhere: dict[str, Any] | None = None
+    faults: tuple[Fault, ...] = (Status(403, DENIED),)
 
 
 @dataclass
@@ -136,7 +139,7 @@ def of_s3_through_a_proxy(s3: Any, monkeypatch: pytest.MonkeyPatch, moto: Any) -
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(name, said)
     options = {"endpoint_url": moto.endpoint, "region": "us-east-1", **KEYS}
-    return Way(uri, proxy, options, (KEYS["secret"], KEYS["token"], password, UPSTREAM), options)
+    return Way(uri, proxy, options, (KEYS["secret"], KEYS["token"], password, UPSTREAM), options, faults=ALL_FAULTS)
 
 
 @pytest.fixture
@@ -166,7 +169,7 @@ def of_azure_sas(blobs: Any) -> Way:
         expiry=datetime.now(UTC) + timedelta(hours=1),
     )
     signature = dict(pair.split("=", 1) for pair in sas.split("&"))["sig"]
-    return azure_way(blobs, sas, signature, sas_token=sas)
+    return replace(azure_way(blobs, sas, signature, sas_token=sas), faults=ALL_FAULTS)
 
 
 @pytest.fixture
@@ -192,7 +195,7 @@ async def of_google_token(proxy_to: Callable[[str], Proxy]) -> AsyncIterator[Way
         proxy = proxy_to(google.url)
         options = {"endpoint_url": proxy.endpoint, "token": token}
         elsewhere = {**options, "endpoint_url": "http://127.0.0.1:1"}
-        yield Way("gs://bucket/set/", proxy, options, (token,), options, elsewhere)
+        yield Way("gs://bucket/set/", proxy, options, (token,), options, elsewhere, ALL_FAULTS)
 
 
 def web_way(served: Path, bucket: str, proxy: Proxy, *secrets: str, **options: Any) -> Way:
@@ -205,7 +208,8 @@ def web_way(served: Path, bucket: str, proxy: Proxy, *secrets: str, **options: A
 @pytest.fixture
 def of_http_password(nginx: Any, served: Path, bucket: str, proxy_to: Callable[[str], Proxy]) -> Way:
     proxy = proxy_to(nginx.url)
-    return web_way(served, bucket, proxy, "hidden pass:word", username="someone", password="hidden pass:word")
+    way = web_way(served, bucket, proxy, "hidden pass:word", username="someone", password="hidden pass:word")
+    return replace(way, faults=ALL_FAULTS)
 
 
 @pytest.fixture
@@ -273,7 +277,7 @@ async def the_whole_way(way: Way, seen: Seen, home: Path) -> None:
     status = await asyncref.status("set:v0", storage_options=way.given)
     audit = await asyncref.audit("set:v0", storage_options=way.given)
     seen.texts += [repr(report), orjson.dumps(status.to_json()).decode(), orjson.dumps(audit.to_json()).decode()]
-    for fault in (Status(403, DENIED), Status(400), Reset(), Cut(3)):
+    for fault in way.faults:
         way.proxy.forget()
         way.proxy.inject(fault, at=None)
         bounds = {"storage_options": way.given, "limits": QUICK}
