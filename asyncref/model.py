@@ -286,7 +286,7 @@ class Limits:
         requests_per_second: Cap on new requests, for each bucket and kind of request.
         bytes_per_second: Cap on body bytes, for a fetch or a stream.
         memory_bytes: Bound on bodies in flight (fetch, stream) and on pages not yet spilled to disk (scan).
-        queue_pages: Most pages waiting between two tasks.
+        queue_pages: Most pages that wait for the reader of `pages(...)`; then the listing waits.
         attempts: Most tries of one request.
         connect_timeout_s: Bound on establishing a connection.
         idle_timeout_s: Bound on silence in the middle of an answer. There is no bound on a whole transfer.

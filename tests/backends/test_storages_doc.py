@@ -1,4 +1,4 @@
-"""docs/storages.md shows the limits and defaults that the code has, and every statement's source."""
+"""docs/storages.md and docs/limits.md show the limits and defaults that the code has, and every statement's source."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from asyncref.backends.base import Traits
 from asyncref.backends.file import FileBackend
 from asyncref.backends.http import HttpBackend
 from asyncref.backends.http.lists import UrlList
+from asyncref.engine.fetch.plan import PART_BYTES
+from asyncref.engine.flow import Lane, Meter
 from asyncref.model import Limits
 
-_TEXT = (Path(__file__).parents[2] / "docs" / "storages.md").read_text()
+_DOCS = Path(__file__).parents[2] / "docs"
+_TEXT, _LIMITS = ((_DOCS / name).read_text() for name in ("storages.md", "limits.md"))
 _TRAITS = {
     "s3": s3.TRAITS,
     "gs": gcs.TRAITS,
@@ -65,8 +68,19 @@ def limits_table():
 
 @pytest.mark.parametrize(("name", "table"), [("traits", traits_table), ("limits", limits_table)])
 def test_the_tables_of_limits_are_those_of_the_code(name, table):
-    shown = re.search(rf"<!-- {name} -->\n(.*?)\n?<!-- /{name} -->", _TEXT, re.DOTALL)[1]
+    shown = re.search(rf"<!-- {name} -->\n(.*?)\n?<!-- /{name} -->", _TEXT + _LIMITS, re.DOTALL)[1]
     assert shown == table(), f"between <!-- {name} --> and <!-- /{name} --> belongs:\n{table()}"
+
+
+def test_every_value_of_the_statistics_is_explained():
+    shown = Lane("list", limits=Limits(), meter=Meter("scan"), most=1).statistics()
+    assert set(re.findall(r"^\| `(\w+)` \| [^|]*\|$", _LIMITS, re.MULTILINE)) == set(shown)
+
+
+def test_the_defaults_in_words_are_those_of_the_code():
+    assert {traits.concurrency for traits in _TRAITS.values()} == {64}
+    assert _said(gcs.TRAITS.ramp) == "5,000 a second, doubling in 1,200 s"
+    assert PART_BYTES == 16 * 2**20
 
 
 def test_every_source_is_there_and_used():

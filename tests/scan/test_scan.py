@@ -298,6 +298,17 @@ async def test_pages_come_as_logical_batches_and_errors_where_they_are_awaited(s
             await anext(aiter(batches))
 
 
+@pytest.mark.parametrize("queue_pages", [0, 3, 40])
+async def test_pages_wait_for_their_reader_as_many_as_allowed(store: MemoryStore, queue_pages: int) -> None:
+    for number in range(2_000):
+        store.seed(f"p/{number:04d}", b"x")
+    limits = Limits(queue_pages=queue_pages, concurrency=4)
+    async with Pages(Target(uri="memory://b/p"), limits=limits) as batches:
+        await anyio.wait_all_tasks_blocked()
+        assert queue_pages <= store.requests["list"] <= queue_pages + 4 + 4  # one in each hand, and probes in vain
+        assert sum([batch.num_rows async for batch in batches]) == 2_000
+
+
 async def test_leaving_pages_early_ends_the_listing(store: MemoryStore) -> None:
     for number in range(5_000):
         store.seed(f"p/{number:04d}", b"x")

@@ -112,9 +112,9 @@ class Places:
         mark = orjson.dumps(named, default=repr, option=orjson.OPT_SORT_KEYS)
         if mark not in self._open:
             backend = open_backend(Reference(source.scheme, source.container, source.prefix), options, self._limits)
-            most = backend.traits.concurrency
-            get = Lane("get", limits=self._limits, meter=self._meter, most=most, ramp=backend.traits.ramp)
-            search = Lane("history", limits=self._limits, meter=self._meter, most=min(most, 8))
+            most, ramp, shown = backend.traits.concurrency, backend.traits.ramp, backend.reference(folder)
+            get = Lane("get", limits=self._limits, meter=self._meter, most=most, ramp=ramp, place=shown)
+            search = Lane("history", limits=self._limits, meter=self._meter, most=min(most, 8), place=shown)
             self._open[mark] = Place(backend, get, search, backend.traits.versioned)
         return self._open[mark]
 

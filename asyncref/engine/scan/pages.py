@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import anyio
 import pyarrow as pa
@@ -20,13 +20,12 @@ from asyncref.globs import Filter
 from asyncref.manifest.rows import expand
 from asyncref.model import Limits
 
-_QUEUED_BATCHES: Final = 16
-
 
 class Pages:
     """Async context manager and iterator over the batches of one target, as they are listed.
 
-    Batches hold logical rows, ordered inside, not among each other. At most 16 wait; then the listing does.
+    Batches hold logical rows, ordered inside, not among each other. At most `limits.queue_pages` wait;
+    then the listing does.
     Leaving the context ends the listing, its task and its connections.
 
     Args:
@@ -54,12 +53,14 @@ class Pages:
     ) -> None:
         self._target = target
         meter = Meter("scan")
-        self._job = Job(storage_options, filter, limits or Limits(), bad_keys, heads, Budget(), meter, at)
+        bounds = limits or Limits()
+        self._queue_pages = bounds.queue_pages
+        self._job = Job(storage_options, filter, bounds, bad_keys, heads, Budget(), meter, at)
         self._progress = progress
         self._error: Exception | None = None
 
     async def __aenter__(self) -> AsyncIterator[pa.RecordBatch]:
-        self._send, self._receive = anyio.create_memory_object_stream[pa.RecordBatch](_QUEUED_BATCHES)
+        self._send, self._receive = anyio.create_memory_object_stream[pa.RecordBatch](self._queue_pages)
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
         if self._progress is not None:
