@@ -33,7 +33,7 @@ from asyncref.engine.scan import BadKeys, Heads, Pages, Target
 from asyncref.engine.scan import scan as _scan
 from asyncref.errors import InvalidURIError, OptionError
 from asyncref.globs import Filter
-from asyncref.loaders.stream import Item
+from asyncref.loaders import Item, Ranges
 from asyncref.loaders.stream import stream as _stream
 from asyncref.manifest import Manifest
 from asyncref.model import Limits
@@ -298,6 +298,10 @@ async def stream(
     exclude: Globs = None,
     registry: str | None = None,
     storage_options: Options = None,
+    limits: Limits | None = None,
+    progress: bool | ProgressHook = False,
+    checksum: Checksum = "auto",
+    ranges: Ranges | None = None,
 ) -> AsyncIterator[AsyncIterator[Item]]:
     """The objects of a SOURCE through memory, as an async context manager that gives an async iterator.
 
@@ -312,20 +316,32 @@ async def stream(
         exclude: Globs of what to leave out; they win.
         registry: Another registry's URL.
         storage_options: Win over what the manifest recorded of its sources.
+        limits: Bounds on requests, memory and time.
+        progress: True shows progress on a terminal; or a hook.
+        checksum: `never` trusts sizes and ETags alone.
+        ranges: By path, pieces of objects as `(first byte, end)`: only these are read, each an item of its own.
 
     Yields:
-        An iterator of items: `path`, `data`, or `error` where this entry failed.
+        An iterator of items: `path`, `data` and where it starts in the object, or `error` where this entry failed.
     """
-    manifest = await load(source, registry=registry, storage_options=storage_options)
-    async with _stream(
-        manifest,
-        concurrency=concurrency,
-        memory_bytes=memory_bytes,
-        ordered=ordered,
-        filter=Filter.of(include, exclude),
-        storage_options=storage_options,
-    ) as objects:
-        yield objects
+    manifests = (
+        [source] if isinstance(source, Manifest) else await _candidates(source, registry, storage_options, limits)
+    )
+    with displayed(progress) as hook:
+        async with _stream(
+            manifests[0],
+            concurrency=concurrency,
+            memory_bytes=memory_bytes,
+            ordered=ordered,
+            filter=Filter.of(include, exclude),
+            storage_options=storage_options,
+            limits=limits or Limits(),
+            progress=hook,
+            checksum=checksum,
+            ranges=ranges,
+            older=manifests[1:],
+        ) as objects:
+            yield objects
 
 
 def pages(

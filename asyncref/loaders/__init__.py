@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from asyncref.loaders.stream import Item, Stream, stream
+from asyncref.loaders.ranges import Ranges
+from asyncref.loaders.shelf import Item
+from asyncref.loaders.stream import Stream, stream
 
-__all__ = ["Item", "Stream", "stream"]
+__all__ = ["Item", "Ranges", "Stream", "stream"]

@@ -7,9 +7,8 @@ for the next item, so a slow consumer slows the requests down and nothing can wa
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
@@ -20,12 +19,15 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from asyncref.engine.fetch.job import Job, Sink
 from asyncref.engine.fetch.naming import batches_of
+from asyncref.engine.fetch.plan import Part
 from asyncref.engine.fetch.reader import Reader
 from asyncref.engine.fetch.sinks import INLINE_BYTES, ChunkSink, MemorySink, Threads
 from asyncref.engine.fetch.sources import Places
 from asyncref.engine.fetch.transfer import Checksum, Transfer
 from asyncref.engine.flow import Meter, ProgressHook
 from asyncref.globs import Filter
+from asyncref.loaders.ranges import Ranges, planned
+from asyncref.loaders.shelf import Item, Shelf
 from asyncref.manifest import Manifest
 from asyncref.manifest.rows import entries_of
 from asyncref.model import Entry, Limits
@@ -35,21 +37,6 @@ _UNKNOWN_BYTES: Final = 2**20  # taken for an object whose size no one said
 _WINDOW_BYTES: Final = 2**20  # of a part, before it is copied to its place in a large object
 _JOBS_AT_ONCE: Final = 32
 _SLICE_ROWS: Final = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One object of a stream.
-
-    Attributes:
-        path: Its path in the manifest.
-        data: Its bytes as stored; above 64 KiB the `bytearray` into which they were received. None on failure.
-        error: Why this entry could not be had; the stream goes on.
-    """
-
-    path: str
-    data: bytes | bytearray | None = None
-    error: Exception | None = None
 
 
 class Stream:
@@ -110,9 +97,10 @@ def stream(
     limits: Limits = Limits(),  # noqa: B008  frozen
     progress: ProgressHook | None = None,
     checksum: Checksum = "auto",
+    ranges: Ranges | None = None,
     older: Sequence[Manifest] = (),
 ) -> Stream:
-    """Read the pinned bytes of every entry through memory.
+    """Read the pinned bytes of every entry, or of pieces of some, through memory.
 
     `async with stream(manifest) as items: async for item in items: …`
 
@@ -127,11 +115,14 @@ def stream(
         limits: Bounds.
         progress: Called once, with the meter to poll.
         checksum: `never` compares ETags, versions and sizes only.
+        ranges: By path, pieces of objects as `(first byte, end)`, each an item of its own: only these are read. A piece
+            is compared by ETag, version and size: no checksum of a whole object proves it.
         older: Manifests with older pins of the same content.
 
     Raises:
         StorageError, RetryableError, UsageError: From the iteration, for what concerns every entry (no bucket,
             no credentials, nothing answers). One entry's failure is in its item.
+        OptionError: From the iteration: ranges that the manifest's objects do not have.
     """
     chosen = replace(
         limits,
@@ -141,86 +132,24 @@ def stream(
     meter = Meter(verb="stream")
     if progress:
         progress(meter)
-    shelf = _Shelf(chosen.memory_bytes, ordered=ordered)
-    return Stream(manifest, _Run(shelf, meter, chosen, filter, storage_options, checksum, older, Threads()))
-
-
-class _Shelf:
-    """Where finished items wait for the consumer, and the memory that they and the running ones take.
-
-    Args:
-        memory_bytes: Bound.
-        ordered: Hand items out by their number.
-    """
-
-    def __init__(self, memory_bytes: int, *, ordered: bool) -> None:
-        self._free = memory_bytes
-        self._memory_bytes = memory_bytes
-        self._ordered = ordered
-        self._waiting: dict[int, tuple[Item, int]] = {}
-        self._ready: deque[tuple[Item, int]] = deque()
-        self._next = 0
-        self._lent = 0
-        self._ended = False
-        self._arrived = asyncio.Event()
-        self._freed = asyncio.Event()
-
-    def fits(self, cost_bytes: int) -> bool:
-        """Take memory if there is enough; whatever is asked for if nobody else has any."""
-        if cost_bytes > self._free and self._free < self._memory_bytes:
-            return False
-        self._free -= cost_bytes
-        return True
-
-    async def wait_for(self, cost_bytes: int) -> None:
-        """Take memory, waiting for it."""
-        while not self.fits(cost_bytes):
-            self._freed.clear()
-            await self._freed.wait()
-
-    def put(self, number: int, item: Item, cost_bytes: int) -> None:
-        """Take a finished item; never waits, since its memory is counted."""
-        if not self._ordered:
-            self._ready.append((item, cost_bytes))
-        else:
-            self._waiting[number] = (item, cost_bytes)
-            while (following := self._waiting.pop(self._next, None)) is not None:
-                self._ready.append(following)
-                self._next += 1
-        if self._ready:
-            self._arrived.set()
-
-    def end(self) -> None:
-        """Nothing more comes."""
-        self._ended = True
-        self._arrived.set()
-
-    async def take(self) -> Item | None:
-        """The next item, giving back the memory of the one before; None at the end."""
-        self._free += self._lent
-        self._lent = 0
-        self._freed.set()
-        while not self._ready:
-            if self._ended:
-                return None
-            self._arrived.clear()
-            await self._arrived.wait()
-        item, self._lent = self._ready.popleft()
-        return item
+    shelf = Shelf(chosen.memory_bytes, ordered=ordered)
+    return Stream(manifest, _Run(shelf, meter, chosen, filter, storage_options, checksum, ranges, older, Threads()))
 
 
 @dataclass(slots=True)
 class _Run:
     """One stream's work: makes jobs as memory allows, puts finished objects on the shelf. An `Outlet`."""
 
-    shelf: _Shelf
+    shelf: Shelf
     meter: Meter
     limits: Limits
     filter: Filter
     storage_options: Mapping[str, Any] | None
     checksum: Checksum
+    ranges: Ranges | None
     older: Sequence[Manifest]
     threads: Threads
+    _pieces: list[tuple[Entry, Part]] = field(default_factory=list)
 
     async def run(self, manifest: Manifest) -> None:
         """Read everything; raises what ends the whole stream."""
@@ -228,11 +157,19 @@ class _Run:
             if self.filter:
                 select = partial(manifest.select, include=self.filter.include, exclude=self.filter.exclude)
                 manifest = await to_thread.run_sync(select)
-            self.meter.objects_total, self.meter.bytes_total = len(manifest), manifest.size
-            if len(manifest):
+            await self._plan(manifest)
+            if self.meter.objects_total:
                 await self._transfer(manifest)
         finally:
             self.shelf.end()
+
+    async def _plan(self, manifest: Manifest) -> None:
+        if self.ranges is None:
+            self.meter.objects_total, self.meter.bytes_total = len(manifest), manifest.size
+            return
+        self._pieces = await to_thread.run_sync(planned, manifest, self.ranges)
+        self.meter.objects_total = len(self._pieces)
+        self.meter.bytes_total = sum(_length(part) for _, part in self._pieces)
 
     async def _transfer(self, manifest: Manifest) -> None:
         async with Places(self.storage_options, self.limits, self.meter) as places:
@@ -245,13 +182,14 @@ class _Run:
         place = places.all_of(manifest.sources)
         jobs: list[Job] = []
         number = 0
-        async for entry in _entries(manifest):
-            if not self.shelf.fits(cost := _cost_bytes(entry)):
+        async for entry, span in self._wanted(manifest):
+            if not self.shelf.fits(cost := _cost_bytes(entry if span is None else span)):
                 if jobs:
                     await send.send(jobs)
                     jobs = []
                 await self.shelf.wait_for(cost)
-            jobs.append(Job.of(entry, manifest.sources[entry.source], place[entry.source], index=number))
+            source = manifest.sources[entry.source]
+            jobs.append(Job.of(entry, source, place[entry.source], index=number, span=span))
             number += 1
             if len(jobs) == _JOBS_AT_ONCE:
                 await send.send(jobs)
@@ -259,8 +197,18 @@ class _Run:
         if jobs:
             await send.send(jobs)
 
+    async def _wanted(self, manifest: Manifest) -> AsyncIterator[tuple[Entry, Part | None]]:
+        for entry, piece in self._pieces:
+            whole = piece == Part(0, entry.size)  # then its checksum can be compared
+            yield entry, None if whole else piece
+        if self.ranges is None:
+            async for entry in _entries(manifest):
+                yield entry, None
+
     async def open(self, job: Job) -> Sink:
         """Memory."""
+        if job.sliced:
+            return MemorySink(job.parts.size_bytes or 0, self.threads, job.parts.first_byte)
         return ChunkSink(self.threads) if job.pin.size is None else MemorySink(job.pin.size, self.threads)
 
     async def finish(self, job: Job) -> None:
@@ -272,14 +220,15 @@ class _Run:
         else:
             data = b"".join(sink.chunks if isinstance(sink, ChunkSink) else ())
         self.meter.objects += 1
-        self.shelf.put(job.index, Item(job.entry.path, data), _cost_bytes(job.entry))
+        self.shelf.put(job.index, Item(job.entry.path, data, start=job.parts.first_byte), _cost_of(job))
         job.sink = None
 
     async def fail(self, job: Job, error: Exception) -> None:
         """Hand a failure to the consumer."""
         self.meter.failed += 1
         job.sink = None
-        self.shelf.put(job.index, Item(job.entry.path, error=error), _cost_bytes(job.entry))
+        item = Item(job.entry.path, error=error, start=job.parts.first_byte)
+        self.shelf.put(job.index, item, _cost_of(job))
 
 
 async def _entries(manifest: Manifest) -> AsyncIterator[Entry]:
@@ -289,6 +238,16 @@ async def _entries(manifest: Manifest) -> AsyncIterator[Entry]:
                 yield entry
 
 
-def _cost_bytes(entry: Entry) -> int:
-    size = entry.pin.size
+def _length(piece: Part) -> int:
+    assert piece.stop is not None
+    return piece.stop - piece.start
+
+
+def _cost_of(job: Job) -> int:
+    first = job.parts.first_byte
+    return _cost_bytes(Part(first, first + (job.parts.size_bytes or 0)) if job.sliced else job.entry)
+
+
+def _cost_bytes(wanted: Entry | Part) -> int:
+    size = wanted.pin.size if isinstance(wanted, Entry) else _length(wanted)
     return _ITEM_BYTES + (_UNKNOWN_BYTES if size is None else size)

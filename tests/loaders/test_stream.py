@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import aiohttp
 import anyio
 import pytest
+from aiohttp import web
 
-from asyncref.errors import ChangedError, ConnectionFailedError, ContainerNotFoundError
+import asyncref
+from asyncref.errors import ChangedError, ConnectionFailedError, ContainerNotFoundError, OptionError
 from asyncref.globs import Filter
-from asyncref.loaders import stream
+from asyncref.loaders import Ranges, stream
+from asyncref.manifest import Manifest
 from asyncref.model import Limits
 from asyncref.testing import Faults, MemoryBackend, MemoryStore, mounted
-from tests.fetch import noise, pinned
+from tests.fetch import noise, pinned, source_of
+from tests.servers import S3Server, wait_until
+from tests.servers.proxy import Proxy, Stall
 
 QUICK = Limits(backoff_s=0.0, concurrency=8)
 LARGE = 40 * 2**20 + 7
@@ -164,3 +170,124 @@ async def test_a_filter_chooses(store: MemoryStore) -> None:
 async def test_an_empty_manifest_gives_nothing(store: MemoryStore) -> None:
     async with stream(pinned(store)) as items:
         assert [item async for item in items] == []
+
+
+async def test_ranges_are_items_of_their_own_in_the_manifests_order(store: MemoryStore) -> None:
+    contents = filled(store, 5, 10_000) | {"large": noise(LARGE)}
+    store.seed("large", contents["large"])
+    wanted = {"large": [(LARGE - 20 * 2**20, None), (5, 6)], "0003": [(9000, 9500), (0, 100), (0, None)]}
+    async with stream(pinned(store), ranges=wanted, memory_bytes=25 * 2**20) as items:
+        came = [(item.path, item.start, item.data) async for item in items]
+    pieces = [(path, start, stop) for path in ("0003", "large") for start, stop in wanted[path]]
+    assert came == [(path, start, contents[path][start:stop]) for path, start, stop in pieces]
+    assert store.requests["get"] == 3 + 2 + 1  # 20 MiB are two parts
+
+
+async def test_ranges_of_a_server_that_ignores_them_are_cut_out_of_the_whole(store: MemoryStore) -> None:
+    contents = filled(store, 2, 300_000)
+    store.faults = Faults(ignore_range=True)
+    wanted = {"0000": [(100_000, 200_001), (299_999, 300_000)]}
+    async with stream(pinned(store), ranges=wanted) as items:
+        assert [item.data async for item in items] == [contents["0000"][start:stop] for start, stop in wanted["0000"]]
+
+
+async def test_a_range_of_an_object_that_changed_is_an_item_with_its_error(store: MemoryStore) -> None:
+    filled(store, 2)
+    manifest = pinned(store)
+    store.overwrite("0001", b"x" * 1001)
+    async with stream(manifest, ranges={"0000": [(1, 2)], "0001": [(7, 9)]}) as items:
+        first, second = [item async for item in items]
+    assert first.data == noise(1000, "0")[1:2]
+    assert (second.path, second.start, second.data) == ("0001", 7, None)
+    assert isinstance(second.error, ChangedError)
+
+
+@pytest.mark.parametrize(
+    ("ranges", "said"),
+    [
+        ({"nothing": [(0, 1)]}, "'nothing'"),
+        ({"0000": [(0, 1001)]}, "1000 bytes"),
+        ({"0000": [(5, 5)]}, "5 to 5"),
+        ({"0000": [(-5, None)]}, "-5"),
+    ],
+)
+async def test_ranges_that_no_object_has_are_refused_before_any_request(
+    store: MemoryStore, ranges: Ranges, said: str
+) -> None:
+    filled(store, 2)
+    async with stream(pinned(store), ranges=ranges) as items:
+        with pytest.raises(OptionError, match=said):
+            await anext(items)
+    assert store.requests.total() == 0
+
+
+async def test_no_ranges_at_all_give_nothing(store: MemoryStore) -> None:
+    filled(store, 2)
+    async with stream(pinned(store), ranges={}) as items:
+        assert [item async for item in items] == []
+
+
+async def test_a_checksum_is_not_looked_at_if_that_is_asked_for(store: MemoryStore) -> None:
+    store.seed("a", b"right")
+    (entry,) = pinned(store)
+    wrong = replace(entry, pin=replace(entry.pin, checksum=f"md5:{'0' * 32}"))
+    manifest = Manifest.from_entries([wrong], sources=[source_of(store)])
+    async with stream(manifest) as items:
+        assert isinstance((await anext(items)).error, ChangedError)
+    async with stream(manifest, checksum="never") as items:
+        assert (await anext(items)).data == b"right"
+
+
+async def test_inside_a_web_server_requests_share_a_loop_and_one_that_is_dropped_leaves_nothing(
+    moto: S3Server, bucket: str, proxy_to: Callable[[str], Proxy]
+) -> None:
+    """An aiohttp application that answers with the objects of a manifest; one client goes away in the middle."""
+    client = moto.client()
+    client.create_bucket(Bucket=bucket)
+    contents = {f"o{number}": noise(200_000, str(number)) for number in range(8)}
+    for key, data in contents.items():
+        client.put_object(Bucket=bucket, Key=key, Body=data)
+    manifest = await asyncref.scan(f"s3://{bucket}/", storage_options=moto.storage_options)
+    proxy = proxy_to(moto.endpoint)
+    options = {**moto.storage_options, "endpoint_url": proxy.endpoint}
+    ended = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            async with asyncref.stream(manifest, storage_options=options, memory_bytes=300_000) as items:
+                async for item in items:
+                    assert item.data is not None
+                    await response.write(item.data)
+        finally:
+            if request.query.get("drop"):
+                ended.set()
+        return response
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    runner = web.AppRunner(app, handler_cancellation=True)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    (port,) = [address[1] for address in runner.addresses]
+    before = {task for task in asyncio.all_tasks() if task.get_name() == "asyncref.stream"}
+    whole = b"".join(contents.values())
+    try:
+        async with aiohttp.ClientSession() as session:
+
+            async def get() -> bytes:
+                async with session.get(f"http://127.0.0.1:{port}/") as came:
+                    return await came.read()
+
+            assert await asyncio.gather(get(), get(), get()) == [whole] * 3
+            proxy.inject(Stall(1000), kind="get", at=None, match="o6")
+            dropped = await session.get(f"http://127.0.0.1:{port}/?drop=1")
+            await dropped.content.readexactly(1000)
+            dropped.close()
+            await asyncio.wait_for(ended.wait(), 30)
+        assert {task for task in asyncio.all_tasks() if task.get_name() == "asyncref.stream"} == before
+        await asyncio.to_thread(wait_until, lambda: proxy.open_connections == 0, what="the end of all connections")
+    finally:
+        await runner.cleanup()

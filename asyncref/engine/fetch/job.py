@@ -74,6 +74,7 @@ class Job:
         unsure: A file of the same size lies there and nothing tells whether it is this one.
         error: Why it failed; the parts that are left are not asked for.
         older: Older manifests already tried.
+        sliced: Only a slice of the object is wanted, which no checksum of the whole proves.
     """
 
     entry: Entry
@@ -94,15 +95,23 @@ class Job:
     unsure: bool = False
     error: Exception | None = None
     older: int = 0
+    sliced: bool = False
     _lock: anyio.Lock | None = None
 
     @classmethod
-    def of(cls, entry: Entry, source: Source, place: Place, *, local: str = "", index: int = 0) -> Job:
-        """The job of a manifest's row."""
-        parts = parts_of(entry.pin.size)
+    def of(
+        cls, entry: Entry, source: Source, place: Place, *, local: str = "", index: int = 0, span: Part | None = None
+    ) -> Job:
+        """The job of a manifest's row, or of a span of its object (which has an end)."""
+        if span is None or span.stop is None:
+            parts = parts_of(entry.pin.size)
+        else:
+            parts = parts_of(span.stop - span.start, first_byte=span.start)
         attempt = first(entry.pin, versioned=place.versioned)
         key = source.key_of(entry.ref)
-        return cls(entry, source, place, key, entry.pin, attempt, parts, local, index, left=len(parts))
+        return cls(
+            entry, source, place, key, entry.pin, attempt, parts, local, index, left=len(parts), sliced=span is not None
+        )
 
     @property
     def lock(self) -> anyio.Lock:

@@ -31,10 +31,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts of one object, in order; made one by one, since there may be hundreds of thousands."""
+    """The parts of one object or of a slice of it, in order; made one by one, since there may be hundreds of thousands."""
 
     size_bytes: int | None
     step_bytes: int
+    first_byte: int = 0
 
     def __len__(self) -> int:
         return -(-self.size_bytes // self.step_bytes) if self.size_bytes else 1
@@ -44,22 +45,23 @@ class Parts:
             raise IndexError(index)
         if self.size_bytes is None:
             return Part(0, None)
-        start = index * self.step_bytes
-        return Part(start, min(start + self.step_bytes, self.size_bytes))
+        start = self.first_byte + index * self.step_bytes
+        return Part(start, min(start + self.step_bytes, self.first_byte + self.size_bytes))
 
 
-def parts_of(size_bytes: int | None, *, part_bytes: int = PART_BYTES) -> Parts:
-    """Cut one object: no gap, no overlap, at least one part.
+def parts_of(size_bytes: int | None, *, part_bytes: int = PART_BYTES, first_byte: int = 0) -> Parts:
+    """Cut one object or a slice of it: no gap, no overlap, at least one part.
 
     Args:
         size_bytes: None if unknown: one part without an end.
         part_bytes: Most bytes a part; those of an object of several parts have at least half of it, less
             one block of 4 KiB for the last.
+        first_byte: Where the slice begins; `size_bytes` is its length.
     """
     if size_bytes is None or size_bytes <= part_bytes:
-        return Parts(size_bytes, part_bytes)
+        return Parts(size_bytes, part_bytes, first_byte)
     even = -(-size_bytes // -(-size_bytes // part_bytes))
-    return Parts(size_bytes, min(part_bytes, -(-even // _BLOCK_BYTES) * _BLOCK_BYTES))
+    return Parts(size_bytes, min(part_bytes, -(-even // _BLOCK_BYTES) * _BLOCK_BYTES), first_byte)
 
 
 class Step(Enum):

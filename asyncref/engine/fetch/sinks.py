@@ -112,26 +112,34 @@ class ChunkSink:
 
 
 class MemorySink:
-    """One buffer for an object whose size is known; bodies are received straight into it.
+    """One buffer for an object whose size is known, or for a slice of one; bodies are received straight into it.
 
     Args:
-        size_bytes: Of the object.
+        size_bytes: Of the object, or of the slice.
         threads: For hashing.
+        first_byte: Where the slice begins.
     """
 
-    def __init__(self, size_bytes: int, threads: Threads) -> None:
+    def __init__(self, size_bytes: int, threads: Threads, first_byte: int = 0) -> None:
         self._threads = threads
+        self._first = first_byte
         self.data = bytearray(size_bytes)
 
-    def room(self, offset: int, length: int) -> memoryview:
-        """The place of these bytes."""
-        return memoryview(self.data)[offset : offset + length]
+    def room(self, offset: int, length: int) -> memoryview | None:
+        """The place of these bytes; None for what lies before or behind a slice, of which a server sent the whole object."""
+        start = offset - self._first
+        if not 0 <= start < len(self.data):
+            return None
+        return memoryview(self.data)[start : start + length]
 
     async def write(self, offset: int, chunks: Sequence[Bytes]) -> None:
-        """Copy them to their place."""
+        """Copy what is wanted of them to its place."""
+        at = offset - self._first
         for chunk in chunks:
-            self.data[offset : offset + len(chunk)] = chunk
-            offset += len(chunk)
+            low, high = max(at, 0), min(at + len(chunk), len(self.data))
+            if low < high:
+                self.data[low:high] = memoryview(chunk)[low - at : high - at]
+            at += len(chunk)
 
     async def take_from(self, share: Share) -> bool:
         """Never: memory has no file's blocks."""

@@ -163,6 +163,9 @@ class Transfer:
             raise failure  # as many in a row as there are workers used up all their tries: nothing answers any more
 
     async def _check_content(self, job: Job, sink: Sink) -> None:
+        if job.sliced:
+            self.unchecked += 1
+            return
         expected = expected_of(job.pin) if self.checksum != "never" else None
         trust = self._trust.setdefault(id(job.place), _Trust())
         if expected is not None and not expected.stated and trust.unlike >= ENOUGH_UNLIKE and not trust.like:

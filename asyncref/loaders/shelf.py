@@ -1,0 +1,88 @@
+"""Items of a stream, and where finished ones wait for the consumer, with the memory that all of them take."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One object of a stream.
+
+    Attributes:
+        path: Its path in the manifest.
+        data: Its bytes as stored; above 64 KiB the `bytearray` into which they were received. None on failure.
+        error: Why this entry could not be had; the stream goes on.
+        start: Where `data` begins in the object: 0, or the first byte of the range that was asked for.
+    """
+
+    path: str
+    data: bytes | bytearray | None = None
+    error: Exception | None = None
+    start: int = 0
+
+
+class Shelf:
+    """Where finished items wait for the consumer, and the memory that they and the running ones take.
+
+    Args:
+        memory_bytes: Bound.
+        ordered: Hand items out by their number.
+    """
+
+    def __init__(self, memory_bytes: int, *, ordered: bool) -> None:
+        self._free = memory_bytes
+        self._memory_bytes = memory_bytes
+        self._ordered = ordered
+        self._waiting: dict[int, tuple[Item, int]] = {}
+        self._ready: deque[tuple[Item, int]] = deque()
+        self._next = 0
+        self._lent = 0
+        self._ended = False
+        self._arrived = asyncio.Event()
+        self._freed = asyncio.Event()
+
+    def fits(self, cost_bytes: int) -> bool:
+        """Take memory if there is enough; whatever is asked for if nobody else has any."""
+        if cost_bytes > self._free and self._free < self._memory_bytes:
+            return False
+        self._free -= cost_bytes
+        return True
+
+    async def wait_for(self, cost_bytes: int) -> None:
+        """Take memory, waiting for it."""
+        while not self.fits(cost_bytes):
+            self._freed.clear()
+            await self._freed.wait()
+
+    def put(self, number: int, item: Item, cost_bytes: int) -> None:
+        """Take a finished item; never waits, since its memory is counted."""
+        if not self._ordered:
+            self._ready.append((item, cost_bytes))
+        else:
+            self._waiting[number] = (item, cost_bytes)
+            while (following := self._waiting.pop(self._next, None)) is not None:
+                self._ready.append(following)
+                self._next += 1
+        if self._ready:
+            self._arrived.set()
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self._ended = True
+        self._arrived.set()
+
+    async def take(self) -> Item | None:
+        """The next item, giving back the memory of the one before; None at the end."""
+        self._free += self._lent
+        self._lent = 0
+        self._freed.set()
+        while not self._ready:
+            if self._ended:
+                return None
+            self._arrived.clear()
+            await self._arrived.wait()
+        item, self._lent = self._ready.popleft()
+        return item
