@@ -7,7 +7,7 @@ RUNS = $(1) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11)
 PYTHON ?= $(shell for one in python3.11 python3.12 python3.13 python3; do $(call RUNS,$$one) && echo $$one && break; done)
 VENV ?= $(if $(filter file,$(origin PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
-BUILT_FROM := pyproject.toml setup.py asyncref/_entries.c
+BUILT_FROM := pyproject.toml setup.py asyncref/_entries.c $(wildcard asyncref/_c/*.h)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: help demo test lint bench servers clean

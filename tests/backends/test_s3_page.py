@@ -321,7 +321,7 @@ def test_the_extension_reads_nothing_outside_of_the_body(offsets):
             getattr(shape._entries, convert)(b"12345678", starts, ends)
     for first, end in ((-1, 3), (3, 2), (0, 9)):
         with pytest.raises(ValueError, match="outside"):
-            shape._entries.entries(b"12345678", first, end, (b"a",), (b"b",))
+            shape._entries.entries(b"12345678", first, end, (b"a",), (b"b",), b"t")
 
 
 @pytest.mark.parametrize("entry", [GOOD.replace("<Contents>", "<Contents >"), GOOD.replace("Contents>", "x:Contents>")])

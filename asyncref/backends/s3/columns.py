@@ -33,6 +33,8 @@ _PLAIN_ETAG: Final = '^"[0-9a-f]{32}"$'
 _TIME: Final = pa.timestamp("us", tz="UTC")
 _ISO_BYTES: Final = 24  # 2024-05-06T07:08:09.000Z
 _ENTITY: Final = re.compile(rb"&(#[0-9]+|#x[0-9A-Fa-f]+|amp|lt|gt|quot|apos);")
+_ENTITY_MARK, _ENCODED, _WIDE, _ANY = 1, 2, 4, 7
+"""`&`; `%` or `+`; a byte beyond ASCII; any of them may be there."""
 _HEX: Final = np.full(256, 255, np.uint8)
 _HEX[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
 _HEX[np.frombuffer(b"ABCDEF", np.uint8)] = np.arange(10, 16)
@@ -41,7 +43,8 @@ _LOWER_HEX: Final = np.isin(np.arange(256), np.frombuffer(b"0123456789abcdef", n
 
 def texts(body: bytes, span: Span) -> pa.StringArray:
     """Text values with their entities resolved and their UTF-8 checked."""
-    return _checked(_unescaped(_raw(body, span)))
+    column, marks = _raw(body, span)
+    return _checked(*_unescaped(column, marks))
 
 
 def keys(body: bytes, span: Span, *, url: bool) -> pa.StringArray:
@@ -50,15 +53,21 @@ def keys(body: bytes, span: Span, *, url: bool) -> pa.StringArray:
     Raises:
         OddPageError: A broken escape, or bytes that are no UTF-8.
     """
-    column = _unescaped(_raw(body, span))
-    return _checked(_form_decoded(column) if url else column)
+    column, marks = _raw(body, span)
+    column, marks = _unescaped(column, marks)
+    if not url or not marks & _ENCODED:
+        return _checked(column, marks)
+    return _checked(_form_decoded(column), _ANY)
 
 
 def sizes(body: bytes, span: Span) -> pa.Int64Array:
     """Sizes in bytes, none negative."""
-    if _entries is not None and (data := _entries.integers(body, span.starts, span.ends)) is not None:
-        return pa.Int64Array.from_buffers(pa.int64(), len(span.starts), [None, pa.py_buffer(data)])
-    column = _raw(body, span).view(pa.string()).cast(pa.int64())  # a number is no bad UTF-8, so it is not checked
+    data = span.ready
+    if data is None and _entries is not None:
+        data = _entries.integers(body, span.starts, span.ends)
+    if data is not None:
+        return pa.Int64Array.from_buffers(pa.int64(), len(span), [None, pa.py_buffer(data)])
+    column = _raw(body, span)[0].view(pa.string()).cast(pa.int64())  # a number is no bad UTF-8, so it is not checked
     if len(column) and pc.min(column).as_py() < 0:
         raise OddPageError("a negative size")
     return column
@@ -66,26 +75,30 @@ def sizes(body: bytes, span: Span) -> pa.Int64Array:
 
 def times(body: bytes, span: Span) -> pa.TimestampArray:
     """ISO times as microseconds, UTC; null for an empty or missing one."""
-    starts, ends, _ = span
-    rows = len(starts)
-    if _entries is not None and (moments := _entries.moments(body, starts, ends)) is not None:
+    rows, moments = len(span), span.ready
+    if moments is None and _entries is not None:
+        moments = _entries.moments(body, span.starts, span.ends)
+    if moments is not None:
         return pa.TimestampArray.from_buffers(_TIME, rows, [None, pa.py_buffer(moments)])
-    if rows and not (ends - starts - _ISO_BYTES).any():
+    if rows and not (span.ends - span.starts - _ISO_BYTES).any():
         data = pa.py_buffer(_cells(body, span, 0, _ISO_BYTES))
         column = pa.StringArray.from_buffers(rows, pa.py_buffer(_steps(rows, _ISO_BYTES)), data)
         try:
             return column.cast(_TIME)
         except pa.ArrowInvalid:
             pass  # a form of 24 characters that Arrow does not know
-    return pa.array([_time(text) for text in _raw(body, span).cast(pa.string()).to_pylist()], _TIME)
+    return pa.array([_time(text) for text in _raw(body, span)[0].cast(pa.string()).to_pylist()], _TIME)
 
 
 def flags(body: bytes, span: Span) -> npt.NDArray[np.bool_]:
     """`true` and `false`, nothing else."""
-    starts, ends, block = span
-    if _entries is not None and (found := _entries.flags(body, starts, ends)) is not None:
+    found = span.ready
+    if found is None and _entries is not None:
+        found = _entries.flags(body, span.starts, span.ends)
+    if found is not None:
         return np.frombuffer(found, np.bool_)
-    if block is not None and block.tobytes() == b"true" * len(starts):
+    starts, ends = span.starts, span.ends
+    if span.block is not None and span.block.tobytes() == b"true" * len(starts):
         return np.ones(len(starts), np.bool_)
     heads = np.frombuffer(gather(body, starts, 4), "<u4")
     tails = np.frombuffer(gather(body, ends - 1, 1), "u1")
@@ -99,8 +112,13 @@ def flags(body: bytes, span: Span) -> npt.NDArray[np.bool_]:
 
 def etags(body: bytes, span: Span) -> tuple[pa.FixedSizeBinaryArray, pa.StringArray]:
     """The columns `etag16` and `etag`: 16 raw bytes where the ETag is plain, else the ETag as sent."""
-    rows = len(span.starts)
-    plain, raw = _plain_etags(body, span)
+    rows, found = len(span), span.ready
+    if found is None and _entries is not None:
+        found = _entries.etags(body, span.starts, span.ends)
+    if found is not None and found[2] == rows:
+        raw = pa.py_buffer(found[0])
+        return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), rows, [None, raw]), nulls(rows, "etag")
+    plain, raw = _plain_etags(body, span) if found is None else _writable(found)
     if plain.all():
         return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), rows, [None, pa.py_buffer(raw)]), nulls(rows, "etag")
     rest = np.flatnonzero(~plain)
@@ -116,18 +134,15 @@ def etags(body: bytes, span: Span) -> tuple[pa.FixedSizeBinaryArray, pa.StringAr
     return column, others.take(pa.array(places, mask=plain))
 
 
+def _writable(found: tuple[bytes, bytes, int]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.uint8]]:
+    """What `_entries.etags` gave, to be filled up."""
+    raw, plain, _ = found
+    return np.frombuffer(plain, np.bool_).copy(), np.frombuffer(raw, np.uint8).reshape(-1, 16).copy()
+
+
 def _plain_etags(body: bytes, span: Span) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.uint8]]:
     """Which ETags are plain as most are (any may be that is written with more entities), and their 16 bytes each."""
-    starts, ends, _ = span
-    rows = len(starts)
-    if _entries is not None:
-        data, mask, count = _entries.etags(body, starts, ends)
-        mask_in, data_in = np.frombuffer(mask, np.bool_), np.frombuffer(data, np.uint8)
-        return (
-            (mask_in, data_in.reshape(rows, 16))
-            if count == rows
-            else (mask_in.copy(), data_in.reshape(rows, 16).copy())
-        )
+    starts, ends, rows = span.starts, span.ends, len(span)
     plain: npt.NDArray[np.bool_] = np.zeros(rows, np.bool_)
     raw: npt.NDArray[np.uint8] = np.zeros((rows, 16), np.uint8)
     for quote, length in _QUOTES:
@@ -180,21 +195,28 @@ def _cells(body: bytes, span: Span, at: int, width: int) -> bytes:
     return gather(body, span.starts + at, width)
 
 
-def _raw(body: bytes, span: Span) -> pa.BinaryArray:
-    """The bytes of every value. Arrow reads values and gaps in turn over the page itself, then keeps every other."""
-    starts, ends, block = span
-    rows = len(starts)
+def _raw(body: bytes, span: Span) -> tuple[pa.BinaryArray, int]:
+    """The bytes of every value, and the marks that they have, as `_entries.texts` sums them up."""
+    rows, found = len(span), span.ready
     if not rows:
-        return pa.array([], pa.binary())
-    if _entries is not None:
-        data, ends_in = _entries.texts(body, starts, ends)
-        return pa.BinaryArray.from_buffers(pa.binary(), rows, [None, pa.py_buffer(ends_in), pa.py_buffer(data)])
-    if block is not None:
-        offsets = pa.py_buffer(_steps(rows, block.shape[1]))
-        return pa.BinaryArray.from_buffers(pa.binary(), rows, [None, offsets, pa.py_buffer(block.tobytes())])
+        return pa.array([], pa.binary()), 0
+    if found is None and _entries is not None:
+        found = _entries.texts(body, span.starts, span.ends)
+    if found is None:
+        return _gathered(body, span), _ANY
+    data, offsets, marks = found
+    return pa.BinaryArray.from_buffers(pa.binary(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(data)]), marks
+
+
+def _gathered(body: bytes, span: Span) -> pa.BinaryArray:
+    """The same by Arrow, which reads values and gaps in turn over the page itself, then keeps every other."""
+    rows = len(span)
+    if span.block is not None:
+        offsets = pa.py_buffer(_steps(rows, span.block.shape[1]))
+        return pa.BinaryArray.from_buffers(pa.binary(), rows, [None, offsets, pa.py_buffer(span.block.tobytes())])
     offsets = np.empty(2 * rows, np.int32)
-    offsets[0::2] = starts
-    offsets[1::2] = ends
+    offsets[0::2] = span.starts
+    offsets[1::2] = span.ends
     column = pa.BinaryArray.from_buffers(pa.binary(), 2 * rows - 1, [None, pa.py_buffer(offsets), pa.py_buffer(body)])
     return column.take(_even(rows))
 
@@ -205,15 +227,21 @@ def _data(column: pa.BinaryArray) -> bytes:
     return buffer.to_pybytes() if buffer is not None else b""
 
 
-def _checked(column: pa.BinaryArray) -> pa.StringArray:
+def _checked(column: pa.BinaryArray, marks: int) -> pa.StringArray:
+    """The same as text; ASCII need not be looked at again."""
+    if len(column) and not marks & _WIDE:
+        return pa.StringArray.from_buffers(len(column), *column.buffers()[1:], None, 0, column.offset)
     try:
         return column.cast(pa.string())
     except pa.ArrowInvalid as error:
         raise OddPageError("text that is no UTF-8") from error
 
 
-def _unescaped(column: pa.BinaryArray) -> pa.BinaryArray:
-    return _replaced(column, b"&", unescape) if b"&" in _data(column) else column
+def _unescaped(column: pa.BinaryArray, marks: int) -> tuple[pa.BinaryArray, int]:
+    """Without entities, and the marks then: a character reference may bring any character."""
+    if not marks & _ENTITY_MARK or b"&" not in _data(column):
+        return column, marks
+    return _replaced(column, b"&", unescape), _ANY
 
 
 def _replaced(column: pa.BinaryArray, mark: bytes, change: Callable[[bytes], bytes]) -> pa.BinaryArray:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ except ImportError:  # there was no compiler
 
 Offsets = npt.NDArray[np.int64]
 Block = npt.NDArray[np.uint8]
-_Found = tuple[int, bytes, tuple[tuple[bytes, bytes, int], ...]]
+_Found = tuple[int, bytes, tuple[tuple[bytes, bytes, int, Any], ...]]
 
 _TAG: Final = re.compile(
     rb"<(?:/(?P<closing>[A-Za-z][A-Za-z0-9]*)[ \t\r\n]*|"
@@ -40,18 +40,35 @@ class OddPageError(Exception):
     """A page that the column reader does not understand; a real XML parser may."""
 
 
-class Span(NamedTuple):
+class Span:
     """The values of one element.
 
-    Attributes:
+    Args:
         starts: Where they start; -1 where a row has none.
         ends: Where they end, exclusive.
         block: The values themselves, a row of bytes each, where all are equally long and were read anyway.
+        ready: The values as the extension converted them, in the form asked for; most pages need nothing else.
     """
 
-    starts: Offsets
-    ends: Offsets
-    block: Block | None = None
+    __slots__ = ("_ends", "_starts", "block", "ready")
+
+    def __init__(
+        self, starts: Offsets | bytes, ends: Offsets | bytes, block: Block | None = None, ready: Any = None
+    ) -> None:
+        self._starts, self._ends, self.block, self.ready = starts, ends, block, ready
+
+    @property
+    def starts(self) -> Offsets:
+        """Where the values start."""
+        return np.frombuffer(self._starts, np.int64) if isinstance(self._starts, bytes) else self._starts
+
+    @property
+    def ends(self) -> Offsets:
+        """Where they end."""
+        return np.frombuffer(self._ends, np.int64) if isinstance(self._ends, bytes) else self._ends
+
+    def __len__(self) -> int:
+        return len(self._starts) // 8 if isinstance(self._starts, bytes) else len(self._starts)
 
     def taken(self, rows: npt.NDArray[np.intp]) -> Span:
         """Some of the rows."""
@@ -129,13 +146,14 @@ def _stretches(template: _Template, steady: tuple[bool, ...], gaps: tuple[int, .
     return tuple(found)
 
 
-def find(body: bytes, names: tuple[bytes, ...], wanted: tuple[bytes, ...]) -> Shape:
+def find(body: bytes, names: tuple[bytes, ...], wanted: tuple[bytes, ...], forms: bytes) -> Shape:
     """Find every entry and the values directly inside it.
 
     Args:
         body: The whole page.
         names: What entries are called, such as `Version` and `DeleteMarker`.
         wanted: Elements that there have to be columns of, if any entry has them; there may be others.
+        forms: A letter for each, as `_entries.entries` has them: what it may convert them to.
 
     Raises:
         OddPageError: Comments, CDATA, an element twice in one entry, too many kinds of entries.
@@ -144,7 +162,7 @@ def find(body: bytes, names: tuple[bytes, ...], wanted: tuple[bytes, ...]) -> Sh
     if not end:
         return Shape(0, np.empty(0, np.int8), {}, body)
     envelope = body[:first] + body[end:]
-    found = _entries.entries(body, first, end, names, wanted) if _entries is not None else None
+    found = _entries.entries(body, first, end, names, wanted, forms) if _entries is not None else None
     if found is not None:
         return _compiled(found, wanted, envelope)
     tags = np.flatnonzero(np.frombuffer(body, np.uint8)[first:end] == _LT)
@@ -157,8 +175,8 @@ def _compiled(found: _Found, wanted: tuple[bytes, ...], envelope: bytes) -> Shap
     """What the extension found, without the columns that no entry has."""
     rows, kinds, spans = found
     columns = {
-        name: Span(np.frombuffer(starts, np.int64), np.frombuffer(ends, np.int64))
-        for name, (starts, ends, filled) in zip(wanted, spans, strict=True)
+        name: Span(starts, ends, None, ready)
+        for name, (starts, ends, filled, ready) in zip(wanted, spans, strict=True)
         if filled
     }
     return Shape(rows, np.frombuffer(kinds, np.int8), columns, envelope)
@@ -254,9 +272,9 @@ def _mixed(body: bytes, tags: Offsets, names: tuple[bytes, ...], end: int) -> Sh
         kinds[chosen] = kind
         for name, at, width in template.values:
             nowhere = Span(np.full(rows, -1, np.int64), np.full(rows, -1, np.int64))
-            starts, ends, _ = columns.setdefault(name, nowhere)
-            starts[chosen] = matrix[at] + width
-            ends[chosen] = matrix[at + 1]
+            span = columns.setdefault(name, nowhere)
+            span.starts[chosen] = matrix[at] + width
+            span.ends[chosen] = matrix[at + 1]
     raise OddPageError("too many kinds of entries")
 
 

@@ -53,6 +53,10 @@ TRUST: Final = 0.25
 """What a page that is only expected counts, beside one that was read, when waste is allowed."""
 LEARN_PAGES: Final = 16
 """Pages of a span from which keys in the middle are learnt; later ones give their first and last."""
+KNOWN_PAGES: Final = 128
+"""Pages of a listing after which only the first two of a span, and every eighth, are learnt from."""
+PATIENCE: Final = 8
+"""A search for cuts that was in vain is repeated when a share of the spans, one in so many, has gone on by a page."""
 FIRST_COURAGE: Final = 8.0
 MOST_COURAGE: Final = 64.0
 
@@ -130,6 +134,7 @@ class KeySpace:
     _wasted: float = 0.0  # pages that ended spans, as far as they held nothing of those
     _fullest: int = 1  # most rows of a page
     _next_run: int = 0
+    _rested: int = 0  # the count of pages at which cuts are looked for again
 
     @property
     def active(self) -> int:
@@ -162,9 +167,10 @@ class KeySpace:
         span.pages += 1
         span.rows += kept
         if page.first is not None and page.last is not None:
-            shared = common_prefix(page.first, page.last)
-            between = keys if span.pages <= LEARN_PAGES else ()
-            self._alphabet.learn((page.first, *between, page.last), shared=shared, jump=span.pages == 1)
+            if self.learns(span):
+                shared = common_prefix(page.first, page.last)
+                between = keys if span.pages <= LEARN_PAGES else ()
+                self._alphabet.learn((page.first, *between, page.last), shared=shared, jump=span.pages == 1)
             first, rows = span.unread or (page.first, 0)
             span.unread, span.position = (first, rows + kept), page.last
         if span.pages == 1:
@@ -177,13 +183,24 @@ class KeySpace:
         span.growth = min(GROWTH, span.growth * REGROWTH)
         return True
 
+    def learns(self, span: Span) -> bool:
+        """Whether the model still learns from a page of this span: most pages of a long listing show nothing new."""
+        return span.pages <= 2 or self.pages <= KNOWN_PAGES or not self.pages % 8  # noqa: PLR2004  see KNOWN_PAGES
+
     def steal(self, idle: int) -> list[Span]:
         """New spans for at most `idle` workers, cut from the upper parts of those with most left."""
-        found: list[Span] = []
         if idle <= 0 or not self.spans:
-            return found
+            return []
         if self.hints:
             return self._part_as_before(idle)
+        if self.pages < self._rested:
+            return []
+        found = self._search(idle)
+        self._rested = self.pages + (0 if found else len(self.spans) // PATIENCE)
+        return found
+
+    def _search(self, idle: int) -> list[Span]:
+        found: list[Span] = []
         if self._room(idle) <= 0:  # by what was measured before: most pages need no measuring
             return found
         for span in self.spans:
@@ -221,7 +238,11 @@ class KeySpace:
 
     def _expected(self) -> float:
         """Rows that are sure to be left, as far as was measured, and that no leap is about to settle."""
-        return sum(span.left for span in self.spans if span.sure and not span.waits)
+        expected = 0.0
+        for span in self.spans:
+            if span.sure and not span.waits:
+                expected += span.left
+        return expected
 
     def _room(self, idle: int) -> int:
         """How many cuts may be made now."""
@@ -233,8 +254,12 @@ class KeySpace:
 
         A span's last page is half empty on average; a few may all be nearly so. An unanswered cut counts in full.
         """
-        unanswered = sum(not span.pages for span in self.spans)
-        ends = sum(span.pages > 0 and span.beyond is not None for span in self.spans)
+        unanswered = ends = 0
+        for span in self.spans:
+            if not span.pages:
+                unanswered += 1
+            elif span.beyond is not None:
+                ends += 1
         trusted = expected if self.pages > FEW_PAGES else min(expected, self.rows)
         pages = self.pages + TRUST * trusted / self.page_rows
         ramp = RAMP * min(SOME_PAGES - FEW_PAGES, max(0.0, pages - FEW_PAGES))

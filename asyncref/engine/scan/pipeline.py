@@ -26,9 +26,10 @@ from asyncref.engine.scan.folders import FolderTree
 from asyncref.engine.scan.keyspace import LEARN_PAGES, KeySpace, Span
 from asyncref.engine.scan.ledger import Coverage, Covered
 from asyncref.engine.scan.moment import Moment
+from asyncref.engine.scan.paths import ascends
 from asyncref.engine.scan.pins import Namer, Pinner
 from asyncref.engine.scan.pushdown import Piece, Plan
-from asyncref.engine.scan.rows import RowMaker, in_order, trim
+from asyncref.engine.scan.rows import RowMaker, trim
 from asyncref.engine.scan.seams import Seams
 from asyncref.engine.scan.spool import UNORDERED
 from asyncref.errors import (
@@ -232,7 +233,7 @@ class Lister:
             advance.saw(page)
             after = span.after if self.versions or span.position is None else span.position
             kept = trim(page.batch, KeyRange(after, span.last))
-            samples = _samples(kept) if span.pages < LEARN_PAGES else []
+            samples = _samples(kept) if span.pages < LEARN_PAGES and space.learns(span) else []
             going_on = space.saw(span, page, kept=kept.num_rows, keys=samples)
             for stolen in space.steal(self.lane.controller.most - space.active):
                 group.start_soon(self._follow, stolen, space, seams, group)
@@ -263,7 +264,7 @@ class Lister:
         return modified is not None and modified < self.started and (self.at is None or modified <= self.at)
 
     def _check_order(self, span: Span, page: Page) -> None:
-        if not in_order(page.batch):
+        if not ascends(page.batch.column(0)):
             raise OrderError("keys within a page are out of byte order", uri=self.uri)
         if page.first is not None and span.position is not None and page.first < span.position:
             raise OrderError(f"a page starts at {page.first!r}, before the last one's end", uri=self.uri)

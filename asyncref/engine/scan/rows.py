@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asyncref.backends.base import NamesPaths
-from asyncref.errors import BadKeyError
+from asyncref.engine.scan.paths import BAD_SEGMENT, EMPTY, FOLDER, ODD, marks_of, split
+from asyncref.errors import BadKeyError, ProtocolError
 from asyncref.globs import Filter
 from asyncref.model import ENTRY_SCHEMA, KeyRange, Source
 
 BadKeys = Literal["raise", "skip"]
-_BAD_SEGMENT: Final = r"^$|(?:^|/)\.\.?(?:/|$)|\x00"
 _NAMED_BAD_KEYS: Final = 20
 
 
@@ -44,12 +44,6 @@ def _bisect_right(column: pa.StringArray, key: str) -> int:
         else:
             high = middle
     return low
-
-
-def in_order(batch: pa.RecordBatch) -> bool:
-    """Whether a page's keys ascend strictly in byte order. Cost: about 10 µs a 1,000 rows."""
-    keys = batch.column(0)
-    return len(keys) < 2 or bool(pc.all(pc.less(keys.slice(0, len(keys) - 1), keys.slice(1))).as_py())  # noqa: PLR2004
 
 
 @dataclass(slots=True)
@@ -80,8 +74,8 @@ class RowMaker:
         Raises:
             BadKeyError: Bad keys, unless they are to be skipped.
         """
-        paths = self._relative(page.column(0))
-        keep = self._keep(page.column(0), paths, page.column(1))
+        paths, marks = self._relative(page.column(0))
+        keep = self._keep(page.column(0), paths, page.column(1), marks)
         if keep is not None:
             page, paths = page.filter(keep), paths.filter(keep)
         refs = nulls(pa.string(), len(paths))
@@ -107,17 +101,17 @@ class RowMaker:
             schema=ENTRY_SCHEMA,
         )
 
-    def _keep(self, keys: pa.StringArray, paths: pa.StringArray, size: pa.Int64Array) -> pa.BooleanArray | None:
+    def _keep(
+        self, keys: pa.StringArray, paths: pa.StringArray, size: pa.Int64Array, marks: int
+    ) -> pa.BooleanArray | None:
         """Which rows stay; None for all of them, found without a look at single paths."""
         keep: pa.BooleanArray | None = None
-        raw = _raw(paths)
-        has_empty = _is_empty(paths, 0)  # bytes under the very prefix; no other path can be empty
-        if self.folder_markers and (has_empty or b"/" in raw) and (markers := pc.ends_with(keys, "/")).true_count:
+        if self.folder_markers and marks & (EMPTY | FOLDER) and (markers := pc.ends_with(keys, "/")).true_count:
             folders = pc.and_(markers, pc.equal(size, 0)).fill_null(False)
             self.skipped["folder_marker"] += folders.true_count
             keep = pc.invert(folders)
-        if has_empty or b"\0" in raw or (b"." in raw and (b"/." in raw or pc.starts_with(paths, ".").true_count)):
-            bad = pc.match_substring_regex(paths, _BAD_SEGMENT)
+        if marks & (EMPTY | ODD):
+            bad = pc.match_substring_regex(paths, BAD_SEGMENT)
             if keep is not None:
                 bad = pc.and_(bad, keep)
             if bad.true_count:
@@ -147,12 +141,15 @@ class RowMaker:
             )
         self.skipped["bad_key"] += len(bad)
 
-    def _relative(self, keys: pa.StringArray) -> pa.StringArray:
-        prefix_bytes = len(self.source.prefix.encode())
-        relative = _without(keys, prefix_bytes) if prefix_bytes and len(keys) else keys
-        if self.naming is not None:
-            return pa.array([self.naming.path_of(key) for key in relative.to_pylist()], pa.string())
-        return relative
+    def _relative(self, keys: pa.StringArray) -> tuple[pa.StringArray, int]:
+        """The paths of keys, and what is so of any of them (`paths.split`)."""
+        found = split(keys, self.source.prefix)
+        if found is None:
+            raise ProtocolError(f"a key that does not start with {self.source.prefix!r}", uri=self.source.uri)
+        if self.naming is None:
+            return found
+        paths = pa.array([self.naming.path_of(key) for key in found[0].to_pylist()], pa.string())
+        return paths, marks_of(paths)
 
     def _wanted(self, paths: pa.StringArray) -> pa.BooleanArray:
         taken: pa.BooleanArray | None = None
@@ -163,32 +160,6 @@ class RowMaker:
             taken = pc.invert(left_out) if taken is None else pc.and_not(taken, left_out)
         assert taken is not None
         return taken
-
-
-def _without(texts: pa.StringArray, head_bytes: int) -> pa.StringArray:
-    """Each text without its first bytes; there are no nulls.
-
-    The texts are seen as pairs (head, tail) over the same bytes, of which Arrow copies the tails: 15 µs a 1,000
-    (Arrow 26's own binary_slice fails on some slices with "Negative buffer resize").
-    """
-    _, offsets, data = texts.buffers()
-    count = len(texts)
-    starts = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + count + 1]
-    pairs = np.empty(2 * count + 1, np.int32)
-    pairs[0::2] = starts
-    pairs[1::2] = starts[:-1] + head_bytes
-    split = pa.StringArray.from_buffers(2 * count, pa.py_buffer(pairs), data)
-    return split.take(pa.array(np.arange(1, 2 * count, 2, dtype=np.int32)))
-
-
-def _is_empty(texts: pa.StringArray, at: int) -> bool:
-    return len(texts) > at and not texts[at].as_py()
-
-
-def _raw(texts: pa.StringArray) -> bytes:
-    """All bytes in one piece (of the whole buffer, for a slice: good enough for "surely not")."""
-    data = texts.buffers()[2]
-    return data.to_pybytes() if data is not None else b""
 
 
 _NULLS: Final[dict[pa.DataType, pa.Array]] = {}

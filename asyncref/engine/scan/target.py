@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 from asyncref.backends.base import Backend, NamesPaths
 from asyncref.engine.flow import Lanes
 from asyncref.engine.scan.moment import Moment
+from asyncref.engine.scan.paths import ascends
 from asyncref.engine.scan.pins import page_of_pins
 from asyncref.engine.scan.pushdown import Piece, Plan, plan
-from asyncref.engine.scan.rows import in_order
 from asyncref.errors import (
     AccessDeniedError,
     BadKeyError,
@@ -244,7 +244,7 @@ class Finder:
         on behind the last key, unless versions of that key may follow.
         """
         traits, cursor = self.backend.traits, page.cursor
-        if not traits.ordered or not in_order(page.batch):
+        if not traits.ordered or not ascends(page.batch.column(0)):
             return None
         if page.first is None or page.last is None:
             return page if cursor is None else None

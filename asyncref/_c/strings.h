@@ -1,0 +1,79 @@
+/* What is asked of whole columns of text: their order, and what follows a head that all share. */
+
+/* Arrow's strings: row i is data[offsets[i]:offsets[i + 1]]. */
+typedef struct {
+    Py_buffer data, offsets;
+    Py_ssize_t first, rows;
+} Strings;
+
+static void
+let_go(Strings *strings)
+{
+    PyBuffer_Release(&strings->data);
+    PyBuffer_Release(&strings->offsets);
+}
+
+static int32_t
+offset_of(const Strings *strings, Py_ssize_t row)
+{
+    int32_t found;
+    memcpy(&found, (const char *)strings->offsets.buf + (strings->first + row) * (Py_ssize_t)sizeof found, sizeof found);
+    return found;
+}
+
+static Value
+string_of(const Strings *strings, Py_ssize_t row)
+{
+    int32_t start = offset_of(strings, row);
+    return (Value){(const char *)strings->data.buf + start, offset_of(strings, row + 1) - start};
+}
+
+/* Whether every offset lies within the data, once, for all that follows; with an exception set if not. */
+static int
+are_sound(Strings *strings)
+{
+    Py_ssize_t count = strings->offsets.len / (Py_ssize_t)sizeof(int32_t);
+    int good = strings->first >= 0 && strings->rows >= 0 && strings->first < count &&
+               strings->rows < count - strings->first && offset_of(strings, 0) >= 0 &&
+               offset_of(strings, strings->rows) <= strings->data.len;
+    for (Py_ssize_t row = 0; good && row < strings->rows; row++) {
+        good = offset_of(strings, row) <= offset_of(strings, row + 1);
+    }
+    if (!good) {
+        PyErr_SetString(PyExc_ValueError, "offsets that do not fit the data or each other");
+    }
+    return good;
+}
+
+/* Whether each is greater than the one before it, byte by byte. */
+static int
+is_ascending(const Strings *strings)
+{
+    for (Py_ssize_t row = 1; row < strings->rows; row++) {
+        Value before = string_of(strings, row - 1), here = string_of(strings, row);
+        Py_ssize_t shared = before.length < here.length ? before.length : here.length;
+        int order = memcmp(before.at, here.at, (size_t)shared);
+        if (order > 0 || (order == 0 && before.length >= here.length)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Whether a text has a segment `.` or `..`, or a NUL: no path has. */
+static int
+is_odd(Value text)
+{
+    const char *end = text.at + text.length, *p = text.at;
+    if (memchr(p, 0, (size_t)text.length) != NULL) {
+        return 1;
+    }
+    while ((p = memchr(p, '.', (size_t)(end - p))) != NULL) {
+        const char *after = p + 1 < end && p[1] == '.' ? p + 2 : p + 1;
+        if ((p == text.at || p[-1] == '/') && (after == end || *after == '/')) {
+            return 1;
+        }
+        p++;
+    }
+    return 0;
+}

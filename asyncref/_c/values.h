@@ -1,0 +1,267 @@
+/* Values at known places of a body, as the buffers that Arrow's arrays have. */
+
+/* Row i is body[starts[i * stride]:ends[i * stride]], and empty where its start is -1. All lie within the body. */
+typedef struct {
+    const char *body, *starts, *ends; /* int64 items, maybe unaligned */
+    Py_ssize_t stride, rows, total;   /* total: bytes of all values */
+} Values;
+
+typedef struct {
+    const char *at;
+    Py_ssize_t length;
+} Value;
+
+static int64_t
+item(const char *items, Py_ssize_t i)
+{
+    int64_t found;
+    memcpy(&found, items + i * (Py_ssize_t)sizeof found, sizeof found);
+    return found;
+}
+
+static Value
+value_of(const Values *values, Py_ssize_t row)
+{
+    int64_t start = item(values->starts, row * values->stride);
+    if (start < 0) {
+        return (Value){values->body, 0};
+    }
+    return (Value){values->body + start, (Py_ssize_t)(item(values->ends, row * values->stride) - start)};
+}
+
+/* Sums the lengths up, and checks that all values lie within `length` bytes of body. */
+static int
+measure(Values *values, Py_ssize_t length)
+{
+    values->total = 0;
+    for (Py_ssize_t row = 0; row < values->rows; row++) {
+        int64_t start = item(values->starts, row * values->stride), end = item(values->ends, row * values->stride);
+        if (start == -1) {
+            continue;
+        }
+        if (start < 0 || start > end || end > length || values->total > PY_SSIZE_T_MAX - (end - start)) {
+            return 0;
+        }
+        values->total += (Py_ssize_t)(end - start);
+    }
+    return 1;
+}
+
+/* ---- single values ---- */
+
+/* Turns one value into an item of the result; false if it is of no usual form. */
+typedef int (*Convert)(Value value, char *out);
+
+static int
+integer(Value value, char *out)
+{
+    if (value.length < 1 || value.length > 18) { /* 18 digits always fit; longer ones are left to Arrow */
+        return 0;
+    }
+    int64_t number = 0;
+    for (Py_ssize_t i = 0; i < value.length; i++) {
+        if (!is_digit(value.at[i])) {
+            return 0;
+        }
+        number = 10 * number + (value.at[i] - '0');
+    }
+    memcpy(out, &number, sizeof number);
+    return 1;
+}
+
+static int
+flag(Value value, char *out)
+{
+    *out = value.length == 4 && memcmp(value.at, "true", 4) == 0;
+    return *out || (value.length == 5 && memcmp(value.at, "false", 5) == 0);
+}
+
+/* The number of `count` digits; -1 if they are none. */
+static int
+digits(const char *at, int count)
+{
+    int number = 0;
+    for (int i = 0; i < count; i++) {
+        if (!is_digit(at[i])) {
+            return -1;
+        }
+        number = 10 * number + (at[i] - '0');
+    }
+    return number;
+}
+
+/* Days from 1970-01-01 in the proleptic Gregorian calendar (years of 400, as in H. Hinnant's chrono algorithms). */
+static int64_t
+days(int year, int month, int day)
+{
+    year -= month <= 2; /* a year starts in March here, so that the leap day is its last */
+    int era = (year >= 0 ? year : year - 399) / 400, of_era = year - era * 400;
+    int of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    return (int64_t)era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
+}
+
+static int
+moment(Value value, char *out)
+{
+    static const int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    const char *t = value.at; /* 2024-05-06T07:08:09.000Z, or without milliseconds */
+    int exact = value.length == 24;
+    if ((!exact && value.length != 20) || t[4] != '-' || t[7] != '-' || t[10] != 'T' || t[13] != ':' || t[16] != ':' ||
+        t[value.length - 1] != 'Z' || (exact && t[19] != '.')) {
+        return 0;
+    }
+    int year = digits(t, 4), month = digits(t + 5, 2), day = digits(t + 8, 2);
+    int hour = digits(t + 11, 2), minute = digits(t + 14, 2), second = digits(t + 17, 2);
+    int millis = exact ? digits(t + 20, 3) : 0;
+    if (year < 1 || month < 1 || month > 12 || day < 1 || hour < 0 || hour > 23 || minute < 0 || minute > 59 ||
+        second < 0 || second > 59 || millis < 0) {
+        return 0;
+    }
+    int leap = month == 2 && year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    if (day > lengths[month - 1] + leap) {
+        return 0;
+    }
+    int64_t seconds = days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
+    int64_t micros = seconds * 1000000 + millis * 1000;
+    memcpy(out, &micros, sizeof micros);
+    return 1;
+}
+
+/* A lower-case hex digit's worth; a negative number for anything else. */
+static const int8_t nibbles[256] = {
+#define NONE4 -1, -1, -1, -1
+#define NONE16 NONE4, NONE4, NONE4, NONE4
+    NONE16, NONE16, NONE16, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, -1, -1, NONE4, NONE16, NONE16,
+    -1, 10, 11, 12, 13, 14, 15, -1, NONE4, NONE4, NONE16, NONE16, NONE16, NONE16, NONE16, NONE16, NONE16, NONE16, NONE16,
+};
+
+/* The 16 bytes of 32 lower-case hex digits between two quotes, in any form that quotes have in XML. */
+static int
+plain_etag(Value value, char *out)
+{
+    Py_ssize_t width = (value.length - 32) / 2;
+    const char *quote = value.length == 44 ? "&quot;" : value.length == 42 ? "&#34;" : value.length == 34 ? "\"" : NULL;
+    if (quote == NULL || memcmp(value.at, quote, (size_t)width) != 0 ||
+        memcmp(value.at + width + 32, quote, (size_t)width) != 0) {
+        return 0;
+    }
+    const unsigned char *hex = (const unsigned char *)value.at + width;
+    int all = 0;
+    for (int i = 0; i < 16; i++) {
+        int high = nibbles[hex[2 * i]], low = nibbles[hex[2 * i + 1]];
+        all |= high | low;
+        out[i] = (char)((high & 15) << 4 | (low & 15));
+    }
+    return all >= 0;
+}
+
+/* ---- columns ---- */
+
+/* One item of `width` bytes a row, or None where one is of no usual form. */
+static PyObject *
+items_of(const Values *values, Py_ssize_t width, Convert convert)
+{
+    PyObject *result = PyBytes_FromStringAndSize(NULL, values->rows * width);
+    if (result != NULL) {
+        char *out = PyBytes_AsString(result);
+        for (Py_ssize_t row = 0; row < values->rows; row++) {
+            if (!convert(value_of(values, row), out + row * width)) {
+                Py_DECREF(result);
+                return Py_NewRef(Py_None);
+            }
+        }
+    }
+    return result;
+}
+
+/* (raw, plain, count): see `etags`. */
+static PyObject *
+etags_of(const Values *values)
+{
+    Py_ssize_t count = 0;
+    PyObject *raw = PyBytes_FromStringAndSize(NULL, values->rows * 16);
+    PyObject *plain = PyBytes_FromStringAndSize(NULL, values->rows);
+    if (raw != NULL && plain != NULL) {
+        char *out = PyBytes_AsString(raw), *mask = PyBytes_AsString(plain);
+        for (Py_ssize_t row = 0; row < values->rows; row++) {
+            mask[row] = (char)plain_etag(value_of(values, row), out + 16 * row);
+            count += mask[row];
+            if (!mask[row]) {
+                memset(out + 16 * row, 0, 16);
+            }
+        }
+    }
+    return Py_BuildValue("NNn", raw, plain, count); /* fails, and frees, where one is NULL */
+}
+
+#define MARK_ENTITY 1  /* a `&` */
+#define MARK_ENCODED 2 /* a `%` or `+` */
+#define MARK_WIDE 4    /* a byte beyond ASCII */
+
+/* Which marks a text has. */
+static int
+marks_of(const char *text, Py_ssize_t length)
+{
+    size_t size = (size_t)length;
+    int marks = memchr(text, '&', size) != NULL ? MARK_ENTITY : 0;
+    if (memchr(text, '%', size) != NULL || memchr(text, '+', size) != NULL) {
+        marks |= MARK_ENCODED;
+    }
+    uint64_t all = 0;
+    Py_ssize_t at = 0;
+    for (uint64_t word; at + (Py_ssize_t)sizeof word <= length; at += (Py_ssize_t)sizeof word) {
+        memcpy(&word, text + at, sizeof word);
+        all |= word;
+    }
+    for (; at < length; at++) {
+        all |= (unsigned char)text[at];
+    }
+    return marks | (all & 0x8080808080808080u ? MARK_WIDE : 0);
+}
+
+/* (data, offsets, marks): see `texts`. */
+static PyObject *
+texts_of(const Values *values)
+{
+    if (values->total > INT32_MAX || values->rows >= INT32_MAX) {
+        PyErr_SetString(PyExc_OverflowError, "more than 2 GB of text");
+        return NULL;
+    }
+    int marks = 0;
+    PyObject *data = PyBytes_FromStringAndSize(NULL, values->total);
+    PyObject *offsets = PyBytes_FromStringAndSize(NULL, (values->rows + 1) * (Py_ssize_t)sizeof(int32_t));
+    if (data != NULL && offsets != NULL) {
+        char *start = PyBytes_AsString(data), *out = start, *ends = PyBytes_AsString(offsets);
+        memset(ends, 0, sizeof(int32_t));
+        for (Py_ssize_t row = 0; row < values->rows; row++) {
+            Value value = value_of(values, row);
+            memcpy(out, value.at, (size_t)value.length);
+            out += value.length;
+            int32_t end = (int32_t)(out - start);
+            memcpy(ends + (row + 1) * (Py_ssize_t)sizeof end, &end, sizeof end);
+        }
+        marks = marks_of(start, values->total);
+    }
+    return Py_BuildValue("NNi", data, offsets, marks);
+}
+
+/* The column in the form that a letter asks for: `t`exts, `i`ntegers, `m`oments, `f`lags, `e`tags. */
+static PyObject *
+column_of(const Values *values, char form)
+{
+    switch (form) {
+    case 't':
+        return texts_of(values);
+    case 'i':
+        return items_of(values, sizeof(int64_t), integer);
+    case 'm':
+        return items_of(values, sizeof(int64_t), moment);
+    case 'f':
+        return items_of(values, 1, flag);
+    case 'e':
+        return etags_of(values);
+    default:
+        PyErr_Format(PyExc_ValueError, "no form is called %d", form);
+        return NULL;
+    }
+}

@@ -1,0 +1,229 @@
+/* Where the values of a flat list of elements lie in its bytes.
+
+   Answers for the plain form only; what is unusual is given up. */
+
+#include <stdint.h>
+#include <string.h>
+
+#define MOST_TAGS 64   /* different opening tags of a page */
+#define MOST_DEPTH 16  /* elements within elements */
+#define MOST_NAMES 16  /* names of entries; columns */
+#define NO_TAG (-1)
+
+typedef struct {
+    const char *bytes;
+    Py_ssize_t length;
+} Name;
+
+/* An opening tag, by its first occurrence: the same bytes mean the same wherever they come again. */
+typedef struct {
+    const char *at;    /* its `<` */
+    Py_ssize_t length; /* up to and with its `>` */
+    Py_ssize_t name;   /* length of the name behind the `<` */
+    int kind;          /* the entry that it opens, or -1 */
+    int column;        /* the column whose value it opens, or -1 */
+    int empty;         /* `<a/>` */
+    int next;          /* the tag that last came behind it: a guess that is nearly always right */
+} Tag;
+
+typedef struct {
+    const char *end; /* of the entries; nothing is read from here on */
+    Name kinds[MOST_NAMES], columns[MOST_NAMES];
+    int kind_count, column_count;
+    Tag tags[MOST_TAGS];
+    int tag_count;
+    /* Rows so far: `cells` holds start and end of every column, row by row. */
+    int64_t *cells;
+    int8_t *row_kinds;
+    Py_ssize_t rows, room, filled[MOST_NAMES]; /* filled: rows that have a value in that column */
+} Scan;
+
+static int
+is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static int
+is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static int
+is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static int
+index_of(const Name *names, int count, const char *at, Py_ssize_t length)
+{
+    for (int i = 0; i < count; i++) {
+        if (names[i].length == length && memcmp(names[i].bytes, at, (size_t)length) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* Reads the opening tag at `at`, a `<`. False for whatever is none: comments, CDATA, prefixes, `<` in attributes. */
+static int
+read_tag(const Scan *scan, const char *at, Tag *tag)
+{
+    const char *p = at + 1;
+    if (p >= scan->end || !is_letter(*p)) {
+        return 0;
+    }
+    while (p < scan->end && (is_letter(*p) || is_digit(*p))) {
+        p++;
+    }
+    Py_ssize_t name = p - at - 1;
+    if (p < scan->end && is_space(*p)) {
+        char quote = 0;
+        for (; p < scan->end && *p != '<' && (quote || *p != '>'); p++) {
+            if (quote ? *p == quote : *p == '"' || *p == '\'') {
+                quote = quote ? 0 : *p;
+            }
+            else if (*p == '>') {
+                return 0; /* XML allows it within quotes; nobody sends it */
+            }
+        }
+        p -= !quote && p < scan->end && p[-1] == '/';
+    }
+    int empty = p < scan->end && *p == '/';
+    p += empty;
+    if (p >= scan->end || *p != '>') {
+        return 0;
+    }
+    int kind = index_of(scan->kinds, scan->kind_count, at + 1, name);
+    int column = index_of(scan->columns, scan->column_count, at + 1, name);
+    *tag = (Tag){at, p + 1 - at, name, kind, column, empty, 0};
+    return 1;
+}
+
+static int
+is_tag(const Scan *scan, const Tag *tag, const char *at)
+{
+    return tag->length <= scan->end - at && memcmp(at, tag->at, (size_t)tag->length) == 0;
+}
+
+/* The number of the opening tag at `at`; `before` is the one before it. NO_TAG: none, or too many kinds. */
+static int
+find_tag(Scan *scan, const char *at, int before)
+{
+    if (before != NO_TAG && is_tag(scan, &scan->tags[scan->tags[before].next], at)) {
+        return scan->tags[before].next;
+    }
+    int found = 0;
+    while (found < scan->tag_count && !is_tag(scan, &scan->tags[found], at)) {
+        found++;
+    }
+    if (found == scan->tag_count) {
+        if (found == MOST_TAGS || !read_tag(scan, at, &scan->tags[found])) {
+            return NO_TAG;
+        }
+        scan->tag_count++;
+    }
+    if (before != NO_TAG) {
+        scan->tags[before].next = found;
+    }
+    return found;
+}
+
+/* Where the closing tag of `tag` at `at`, a `<`, ends. NULL: it is another one. */
+static const char *
+closed(const Scan *scan, const Tag *tag, const char *at)
+{
+    if (tag->name + 3 > scan->end - at || memcmp(at + 2, tag->at + 1, (size_t)tag->name) != 0) {
+        return NULL;
+    }
+    const char *p = at + 2 + tag->name;
+    while (p < scan->end && is_space(*p)) {
+        p++;
+    }
+    return p < scan->end && *p == '>' ? p + 1 : NULL;
+}
+
+/* One more row without values. False: no memory. */
+static int
+add_row(Scan *scan, int kind)
+{
+    size_t width = 2 * (size_t)scan->column_count;
+    if (scan->rows == scan->room) {
+        Py_ssize_t room = scan->room ? 2 * scan->room : 1024; /* a row is at least 7 bytes of the body */
+        int64_t *cells = PyMem_Realloc(scan->cells, (size_t)room * width * sizeof(int64_t));
+        if (cells != NULL) {
+            scan->cells = cells;
+        }
+        int8_t *kinds = PyMem_Realloc(scan->row_kinds, (size_t)room);
+        if (kinds != NULL) {
+            scan->row_kinds = kinds;
+        }
+        if (cells == NULL || kinds == NULL) {
+            PyErr_NoMemory();
+            return 0;
+        }
+        scan->room = room;
+    }
+    memset(scan->cells + (size_t)scan->rows * width, 0xff, width * sizeof(int64_t)); /* all -1 */
+    scan->row_kinds[scan->rows++] = (int8_t)kind;
+    return 1;
+}
+
+/* Reads all entries. True: done; false: something unusual, or (with an exception set) no memory. */
+static int
+walk(Scan *scan, const char *body, const char *first)
+{
+    int open[MOST_DEPTH]; /* the tags that are open, outermost first */
+    int depth = 0, before = NO_TAG, leaf = 0; /* leaf: nothing but text since the last opening tag */
+    const char *value = first, *p = first;
+    while (p < scan->end && (*p == '<' || (p = memchr(p, '<', (size_t)(scan->end - p))) != NULL)) {
+        if (scan->end - p < 2) {
+            return 0;
+        }
+        if (p[1] == '/') {
+            const Tag *tag = depth ? &scan->tags[open[--depth]] : NULL;
+            const char *after = tag ? closed(scan, tag, p) : NULL;
+            if (after == NULL) {
+                return 0;
+            }
+            if (leaf && depth == 1 && tag->column >= 0) {
+                int64_t *cell = scan->cells + 2 * ((scan->rows - 1) * scan->column_count + tag->column);
+                if (cell[0] >= 0) {
+                    return 0; /* twice in one entry */
+                }
+                cell[0] = value - body;
+                cell[1] = p - body;
+                scan->filled[tag->column]++;
+            }
+            leaf = 0;
+            p = after;
+            continue;
+        }
+        before = find_tag(scan, p, before);
+        if (before == NO_TAG) {
+            return 0;
+        }
+        const Tag *tag = &scan->tags[before];
+        p += tag->length;
+        if (depth == 0) {
+            if (tag->kind < 0 || tag->length != tag->name + 2 || !add_row(scan, tag->kind)) {
+                return 0; /* no entry, or one with attributes */
+            }
+        }
+        else if (tag->kind >= 0) {
+            return 0; /* an entry within an entry */
+        }
+        leaf = !tag->empty;
+        if (leaf) {
+            if (depth == MOST_DEPTH) {
+                return 0;
+            }
+            open[depth++] = before;
+            value = p;
+        }
+    }
+    return depth == 0;
+}
+
