@@ -26,7 +26,7 @@ from asyncref.checks.status import status as _status
 from asyncref.checks.verify import VerifyReport
 from asyncref.checks.verify import verify as _verify
 from asyncref.display import displayed
-from asyncref.engine.fetch import Checksum, FetchReport, Fsync
+from asyncref.engine.fetch import DEFAULT_BYTES, Cache, Checksum, FetchReport, Fsync
 from asyncref.engine.fetch import fetch as _fetch
 from asyncref.engine.flow import ProgressHook
 from asyncref.engine.scan import BadKeys, Heads, Pages, Target
@@ -180,6 +180,9 @@ async def fetch(
     checksum: Checksum = "auto",
     fsync: Fsync = "end",
     mounts: Mapping[str, str] | None = None,
+    cache: bool | str | Path = False,
+    cache_bytes: int = DEFAULT_BYTES,
+    cache_links: bool = False,
 ) -> FetchReport:
     """Write exactly the pinned bytes of a SOURCE into a folder.
 
@@ -200,6 +203,11 @@ async def fetch(
         fsync: When to flush files to the disk.
         mounts: Folders of file references that lie elsewhere here, such as `{"/mount": "/mnt/nfs"}`; None: the setting
             of this name.
+        cache: A folder in which objects are kept for later fetches of whatever artifact, or True for the one in
+            asyncref's cache folder. What it has is not asked for, and is checked before it is used.
+        cache_bytes: Bound on that folder; what was not used for longest goes first.
+        cache_links: Hard links instead of copies where the file system cannot share blocks. An edit of one file is then
+            an edit of every other that came from it; the cache notices and fetches anew.
 
     Raises:
         FetchError: Some entries failed, each named; nothing wrong lies under a final name.
@@ -224,7 +232,15 @@ async def fetch(
             fsync=fsync,
             whole=root is None,
             older=manifests[1:],
+            cache=_cache(cache, cache_bytes, links=cache_links),
         )
+
+
+def _cache(place: bool | str | Path, most_bytes: int, *, links: bool) -> Cache | None:
+    if place is False:
+        return None
+    folder = Path(config.get("cache").value) / "objects" if place is True else Path(place)
+    return Cache(folder.expanduser().absolute(), most_bytes, links)
 
 
 async def status(

@@ -13,7 +13,7 @@ from asyncref.cli.options import Bounds, Output, Place, Selection, Storage, grou
 from asyncref.cli.output import emit_fields, emit_json, emit_lines
 from asyncref.cli.running import run
 from asyncref.display import human_bytes, human_count
-from asyncref.engine.fetch import FetchReport
+from asyncref.engine.fetch import DEFAULT_BYTES, FetchReport
 from asyncref.errors import FetchError
 
 app = typer.Typer(rich_markup_mode=None)
@@ -40,6 +40,12 @@ def fetch(
     escape: Annotated[
         bool, typer.Option("--escape", help="Escape names that the file system cannot hold side by side.")
     ] = False,
+    cache: Annotated[
+        bool,
+        typer.Option("--cache", help="Keep objects in asyncref's cache folder (ASYNCREF_CACHE) for later fetches."),
+    ] = False,
+    cache_bytes: Annotated[int, typer.Option("--cache-bytes", min=1, help="Bound on that folder.")] = DEFAULT_BYTES,
+    cache_links: Annotated[bool, typer.Option("--cache-links", help="Hard links to it instead of copies.")] = False,
 ) -> None:
     """Download exactly the pinned bytes.
 
@@ -48,6 +54,7 @@ def fetch(
     """
     wanted = {**reach(storage, bounds, place), **selection.globs(), "path_prefix": path_prefix}
     how: dict[str, Any] = {"allow_missing_references": allow_missing, "overwrite": overwrite, "escape": escape}
+    how |= {"cache": cache, "cache_bytes": cache_bytes, "cache_links": cache_links}
     try:
         report = run(output, lambda hook: verbs.fetch(qualified(source, place), folder, progress=hook, **wanted, **how))
     except FetchError as error:
@@ -70,6 +77,7 @@ def _fields(report: FetchReport) -> dict[str, object]:
         "fetched": f"{human_count(report.objects)} objects, {human_bytes(report.bytes)}",
         "speed": f"{human_bytes(rate)}/s, {report.elapsed_s:.1f} s",
         "there already": human_count(report.skipped) if report.skipped else None,
+        "from the cache": human_count(report.cached) if report.cached else None,
         "missing": list(report.missing),
         "not pinned": human_count(report.unpinned) if report.unpinned else None,
         "no checksum": human_count(report.unchecked) if report.unchecked else None,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from asyncref.engine.fetch.cache import DEFAULT_BYTES, Cache
 from asyncref.engine.fetch.pipeline import FetchOptions, Fsync, fetch_into
 from asyncref.engine.fetch.report import FetchReport
 from asyncref.engine.fetch.sources import options_of
@@ -15,7 +16,7 @@ from asyncref.globs import Filter
 from asyncref.manifest import Manifest
 from asyncref.model import Limits
 
-__all__ = ["Checksum", "FetchReport", "Fsync", "fetch", "options_of"]
+__all__ = ["DEFAULT_BYTES", "Cache", "Checksum", "FetchReport", "Fsync", "fetch", "options_of"]
 
 
 async def fetch(
@@ -34,6 +35,7 @@ async def fetch(
     fsync: Fsync = "end",
     whole: bool = False,
     older: Sequence[Manifest] = (),
+    cache: Cache | None = None,
 ) -> FetchReport:
     """Bring the pinned bytes of every entry into a folder.
 
@@ -60,6 +62,7 @@ async def fetch(
         whole: Build the folder as `root` + `.incomplete` and rename it when every entry is right. A folder
             that already exists under `root` is filled in place.
         older: Manifests with older pins of the same content, tried where the newest is gone.
+        cache: Objects kept on this machine: what it has is not asked for, what was fetched is added.
 
     Raises:
         FetchError: Entries failed: names each with its reason, after all others were fetched.
@@ -79,5 +82,6 @@ async def fetch(
         fsync=fsync,
         whole=whole,
         older=older,
+        cache=cache,
     )
     return await fetch_into(manifest, Path(root), options)

@@ -18,6 +18,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from asyncref import config
 from asyncref.engine.fetch.building import Building
+from asyncref.engine.fetch.cache import Cache, key_of
 from asyncref.engine.fetch.content import Match
 from asyncref.engine.fetch.job import Job, Sink
 from asyncref.engine.fetch.naming import Names, batches_of, survey
@@ -58,6 +59,7 @@ class FetchOptions:
         fsync: When files are forced to the disk: each before its rename, all at the end, or never.
         whole: Build in `root` + `.incomplete` and rename when every entry is right.
         older: Manifests with older pins of the same content.
+        cache: Objects kept on this machine.
     """
 
     filter: Filter = field(default_factory=Filter)
@@ -72,6 +74,7 @@ class FetchOptions:
     fsync: Fsync = "end"
     whole: bool = False
     older: Sequence[Manifest] = ()
+    cache: Cache | None = None
 
 
 async def fetch_into(manifest: Manifest, root: Path, options: FetchOptions) -> FetchReport:
@@ -143,10 +146,12 @@ class _Run:
     failures: list[Failure] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     objects: int = 0
+    cached: int = 0
     unpinned: int = 0
     full: bool = False
     small_bytes: int = INLINE_BYTES
     _open: dict[int, FileSink] = field(default_factory=dict)
+    _from_cache: set[int] = field(default_factory=set)
     _transfer: Transfer | None = None
     _place: list[Place] = field(default_factory=list)
 
@@ -202,6 +207,7 @@ class _Run:
             objects=self.objects,
             bytes=self.meter.bytes,
             skipped=self.meter.skipped["already there"],
+            cached=self.cached,
             missing=tuple(sorted(self.missing)),
             unpinned=self.unpinned,
             unchecked=self._transfer.unchecked if self._transfer else 0,
@@ -224,6 +230,11 @@ class _Run:
             if len(job.parts) > 1:
                 await self.threads.run(partial(self.target.tidy, job.local))
             return None
+        if self.options.cache is not None and (key := key_of(job.entry)) is not None:
+            seen = await self.threads.run(partial(self._take, self.options.cache, key, job))
+            if seen is not None:
+                self._note_cached(job, seen)
+                return None
         if len(job.parts) == 1 and job.pin.size is not None and job.pin.size <= self.small_bytes:
             return MemorySink(job.pin.size, self.threads)
         large = job.pin.size if len(job.parts) > 1 and job.pin.size else 0
@@ -238,6 +249,8 @@ class _Run:
         """Give the file its name, and count."""
         sink, keep = job.sink, job.unsure and not self.options.overwrite
         fsync = self.options.fsync == "each"
+        if sink is not None and self.options.cache is not None:
+            await self.threads.run(partial(self._keep, self.options.cache, job, sink))
         if isinstance(sink, MemorySink):
             put = partial(self.target.put, job.local, (sink.data,), keep=keep, fsync=fsync)
             seen = await self.threads.run(put, length=(job.pin.size or 0) if not fsync else INLINE_BYTES + 1)
@@ -247,7 +260,10 @@ class _Run:
         self.meter.objects += 1
         job.sink = None
         if sink is None:
-            self._count_there()
+            if id(job) in self._from_cache:
+                self._from_cache.remove(id(job))
+            else:
+                self._count_there()
             return
         if self.record is not None:
             self.record.add(job.local, job.pin, seen)
@@ -255,6 +271,42 @@ class _Run:
         if not job.is_pinned:
             self.unpinned += 1
             self.meter.note("some entries are not pinned (checksum=False): what lies there now was fetched")
+
+    def _take(self, cache: Cache, key: str, job: Job) -> os.stat_result | None:
+        """Make a file of what the cache holds; None if it does not hold it."""
+        if not cache.has(key):
+            return None
+        keep = job.unsure and not self.options.overwrite
+        temporary = self.target.open(job.local, 0)
+        try:
+            if cache.take(key, job.pin.size or 0, temporary, link=not keep):
+                return self.target.finish(temporary, keep=keep, fsync=self.options.fsync == "each")
+        except BaseException:
+            self.target.discard(temporary)
+            raise
+        self.target.discard(temporary)
+        return None
+
+    def _note_cached(self, job: Job, seen: os.stat_result) -> None:
+        if len(job.parts) > 1:
+            self.target.tidy(job.local)
+        if self.record is not None:
+            self.record.add(job.local, job.pin, seen)
+        self._from_cache.add(id(job))
+        self.cached += 1
+        self.meter.skipped["from the cache"] += 1
+
+    def _keep(self, cache: Cache, job: Job, sink: Sink) -> None:
+        """Put what was fetched into the cache. Unchecked content would be trusted there by whoever asks for checks."""
+        key = key_of(job.entry)
+        if key is None or self.options.checksum == "never":
+            return
+        if isinstance(sink, MemorySink):
+            cache.add(key, len(sink.data), sink.data, None)
+        elif isinstance(sink, FileSink):
+            cache.add(key, job.pin.size or 0, None, sink.temporary)
+        if cache.failure:
+            self.meter.note(f"the cache {cache.folder} takes nothing more: {cache.failure}")
 
     async def fail(self, job: Job, error: Exception) -> None:
         """Note a failure, unless the entry may be missing; end the run where nothing can be written any more."""

@@ -16,6 +16,7 @@ class FetchReport:
         objects: Objects fetched.
         bytes: Bytes received, those of repeated requests included.
         skipped: Objects not fetched because they already lay there.
+        cached: Objects taken from the cache.
         missing: Paths of entries that no longer exist or were overwritten, left out as allowed.
         unpinned: Objects fetched although nothing pins them (`checksum=False`).
         unchecked: Objects whose content no checksum confirmed, only size, ETag or version.
@@ -29,6 +30,7 @@ class FetchReport:
     objects: int
     bytes: int
     skipped: int
+    cached: int
     missing: tuple[str, ...]
     unpinned: int
     unchecked: int
@@ -45,6 +47,7 @@ class FetchReport:
             "objects": self.objects,
             "bytes": self.bytes,
             "skipped": self.skipped,
+            "cached": self.cached,
             "missing": list(self.missing),
             "failed": 0,
             "unpinned": self.unpinned,

@@ -47,12 +47,17 @@ class There(Enum):
 
 @dataclass(slots=True)
 class Temporary:
-    """An open, locked temporary, the file that it becomes, and which parts of it are there."""
+    """An open, locked temporary, the file that it becomes, and which parts of it are there.
+
+    Attributes:
+        linked: A complete file beside it that becomes the final one in its place.
+    """
 
     fd: int
     path: str
     final: str
     journal: Journal | None = None
+    linked: str | None = None
 
 
 class Target:
@@ -165,8 +170,13 @@ class Target:
             raise another_file_error()
         if fsync:
             os.fsync(temporary.fd)
-        seen = os.fstat(temporary.fd)
-        os.replace(temporary.path, temporary.final)  # noqa: PTH105  a Path costs some microseconds an object
+        if temporary.linked is None:
+            seen = os.fstat(temporary.fd)
+            os.replace(temporary.path, temporary.final)  # noqa: PTH105  a Path costs some microseconds an object
+        else:
+            seen = os.lstat(temporary.linked)
+            os.replace(temporary.linked, temporary.final)  # noqa: PTH105
+            os.unlink(temporary.path)  # noqa: PTH108
         if temporary.journal is not None:
             temporary.journal.forget()
         os.close(temporary.fd)
@@ -179,6 +189,8 @@ class Target:
             return
         try:
             os.unlink(temporary.path)  # noqa: PTH108  as above
+            if temporary.linked is not None:
+                os.unlink(temporary.linked)  # noqa: PTH108
             if temporary.journal is not None:
                 temporary.journal.forget()
         finally:

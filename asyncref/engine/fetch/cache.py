@@ -1,0 +1,258 @@
+"""Objects kept on this machine, shared by all fetches: found by content and pin, checked before they are used. Blocking calls only.
+
+    objects/lock           held by whoever evicts
+    objects/ab/KEY         the bytes
+    objects/ab/KEY.sum     32 bytes: their SHA-256; its modification time says when they were last used
+
+Both files get their names by a rename, the sum first, so bytes without a sum are never met, whoever is killed when. An
+entry that does not have its sum any more (a hard link of it was edited) is removed. Eviction unlinks the least recently
+used: a process that has such a file open reads it to its end.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from asyncref.engine.fetch.content import sum_of
+from asyncref.engine.fetch.target import Bytes, Temporary, write_at
+from asyncref.model import Entry
+
+DEFAULT_BYTES: Final = 10 * 2**30
+_FULL_HASH: Final = re.compile(r"(md5|sha1|sha256|sha512):")
+_HASH_TAG: Final = re.compile(r'"[0-9a-f]{32}(-[0-9]+)?"')
+_FICLONE: Final = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
+_COPY_BYTES: Final = 2**26
+_ALGORITHM: Final = "sha256"
+_SUM: Final = ".sum"
+_ABANDONED_S: Final = 24 * 3600
+_KEPT_SHARE: Final = 0.9  # of the bound after an eviction, so that not every object added causes one
+
+
+@dataclass(slots=True)
+class Cache:
+    """One folder of objects.
+
+    Args:
+        folder: Made when first needed; its files are the cache's own.
+        most_bytes: Bound on the bytes kept. Processes that add at the same time may pass it by what they add.
+        links: Hard links instead of copies: no space, and an edit of one file is an edit of all.
+
+    Attributes:
+        hits: Objects taken from it.
+        failure: Why it can take nothing more.
+    """
+
+    folder: Path
+    most_bytes: int = DEFAULT_BYTES
+    links: bool = False
+    hits: int = 0
+    failure: str | None = None
+    _held_bytes: int | None = None
+    _number: int = 0
+
+    def has(self, key: str) -> bool:
+        """Whether something lies under a key; `take` tells whether it is right."""
+        return os.path.lexists(self._path(key))
+
+    def take(self, key: str, size_bytes: int, temporary: Temporary, *, link: bool = True) -> bool:
+        """Bring an object into an open, empty temporary, by the file system's own sharing, a hard link or a copy.
+
+        Args:
+            key: Its key.
+            size_bytes: Of the object.
+            temporary: Where to; linked instead of filled where links are wanted.
+            link: A link will do: nobody reads the temporary itself.
+
+        Returns:
+            Whether it was there, whole and right.
+        """
+        path = self._path(key)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            with suppress(FileNotFoundError):
+                wanted = Path(path + _SUM).read_bytes()
+                if os.fstat(fd).st_size == size_bytes and self._bring(
+                    fd, path, size_bytes, temporary, wanted, link=link and self.links
+                ):
+                    os.utime(path + _SUM)
+                    self.hits += 1
+                    return True
+        finally:
+            os.close(fd)
+        self._remove(path)
+        return False
+
+    def add(self, key: str, size_bytes: int, data: Bytes | None, temporary: Temporary | None) -> None:
+        """Keep an object that was just fetched and checked, from memory or from its temporary.
+
+        A cache that cannot be written costs the next fetch, not this one: the reason is in `failure`.
+        """
+        path = self._path(key)
+        if self.failure or size_bytes > self.most_bytes:
+            return
+        try:
+            if not os.path.lexists(path):
+                self._put(path, size_bytes, data, temporary)
+        except OSError as error:
+            self.failure = os.strerror(error.errno or 0).lower()
+
+    def sweep(self) -> None:
+        """Remove what was not used for longest, until the bound holds. Nothing if another process is about it."""
+        with (self.folder / "lock").open("ab") as held:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            self._clear()
+            found = sorted(self._entries())
+            self._held_bytes = sum(size for _, size, _ in found)
+            if self._held_bytes <= self.most_bytes:
+                return
+            for _, size, path in found:
+                if self._held_bytes <= self.most_bytes * _KEPT_SHARE:
+                    break
+                self._remove(path)
+                self._held_bytes -= size
+
+    def _entries(self) -> list[tuple[int, int, str]]:
+        """Last use, size and path of every object."""
+        found = []
+        for folder in os.scandir(self.folder):
+            for file in os.scandir(folder) if folder.is_dir(follow_symlinks=False) else ():
+                if not file.name.endswith(_SUM):
+                    with suppress(FileNotFoundError):
+                        size = file.stat(follow_symlinks=False).st_size
+                        found.append((self._used_ns(file.path), size, file.path))
+        return found
+
+    def _clear(self) -> None:
+        """Remove what processes that were killed left: drafts, and sums without bytes."""
+        for path in self.folder.glob(f"*/*{_SUM}"):
+            with suppress(FileNotFoundError):
+                if not path.with_suffix("").exists() and path.stat().st_mtime < time.time() - _ABANDONED_S:
+                    path.unlink()
+
+    def _used_ns(self, path: str) -> int:
+        try:
+            return os.stat(path + _SUM).st_mtime_ns  # noqa: PTH116  a Path costs some microseconds an object
+        except FileNotFoundError:
+            return 0  # of a process that was killed while it added, or that adds now: the first to go
+
+    def _bring(self, fd: int, path: str, size_bytes: int, temporary: Temporary, wanted: bytes, *, link: bool) -> bool:
+        if link and sum_of(fd, 0, size_bytes, _ALGORITHM) == wanted and self._link(fd, path, temporary):
+            return True
+        copy(fd, temporary.fd, size_bytes)
+        if sum_of(temporary.fd, 0, size_bytes, _ALGORITHM) == wanted:  # of the copy: what is given out was checked
+            return True
+        os.ftruncate(temporary.fd, 0)
+        return False
+
+    def _link(self, fd: int, path: str, temporary: Temporary) -> bool:
+        """Give the temporary's place to a link of the cached file; False where the file system cannot."""
+        link = temporary.path.removesuffix(".part") + ".link"
+        with suppress(FileNotFoundError):
+            os.unlink(link)  # noqa: PTH108  as above; of a run that was killed
+        try:
+            os.link(path, link)
+        except OSError as error:
+            if error.errno in (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.ENOENT):
+                return False
+            raise
+        if os.path.samestat(os.stat(link), os.fstat(fd)):  # noqa: PTH116
+            temporary.linked = link
+            return True
+        os.unlink(link)  # noqa: PTH108  another file came to lie there meanwhile, which nobody has checked
+        return False
+
+    def _put(self, path: str, size_bytes: int, data: Bytes | None, temporary: Temporary | None) -> None:
+        os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
+        if self._held_bytes is None:
+            self._held_bytes = sum(size for _, size, _ in self._entries())
+        self._number += 1
+        draft = f"{path}.{os.getpid()}-{self._number}{_SUM}"
+        fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            if data is not None:
+                write_at(fd, (data,), 0)
+                digest = hashlib.sha256(data).digest()
+            else:
+                assert temporary is not None
+                digest = self._fill(fd, draft, size_bytes, temporary)
+            beside = f"{draft}{_SUM}"
+            Path(beside).write_bytes(digest)
+            os.replace(beside, path + _SUM)  # noqa: PTH105
+            os.replace(draft, path)  # noqa: PTH105
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(draft)  # noqa: PTH108
+            raise
+        finally:
+            os.close(fd)
+        self._held_bytes += size_bytes
+        if self._held_bytes > self.most_bytes:
+            self.sweep()
+
+    def _fill(self, fd: int, draft: str, size_bytes: int, temporary: Temporary) -> bytes:
+        """Copy or link a temporary's file; its sum."""
+        if self.links:
+            with suppress(OSError):  # another file system, or one without links: it is copied
+                os.link(temporary.path, f"{draft}.link")
+                os.replace(f"{draft}.link", draft)  # noqa: PTH105
+                return sum_of(temporary.fd, 0, size_bytes, _ALGORITHM)
+        copy(temporary.fd, fd, size_bytes)
+        return sum_of(fd, 0, size_bytes, _ALGORITHM)
+
+    def _path(self, key: str) -> str:
+        return f"{self.folder}/{key[:2]}/{key}"
+
+    @staticmethod
+    def _remove(path: str) -> None:
+        for name in (path, path + _SUM):
+            with suppress(FileNotFoundError):
+                os.unlink(name)  # noqa: PTH108
+
+
+def key_of(entry: Entry) -> str | None:
+    """The name under which an entry's bytes are kept; None for what nothing pins, or is empty.
+
+    Equal checksums make one entry of equal bytes wherever they lie. Equal ETags of 32 hex digits (an MD5, one of a
+    multipart upload, or a random number) do so within one bucket; any other pin counts together with the reference.
+    """
+    pin = entry.pin
+    if not pin.size:
+        return None
+    if pin.checksum and _FULL_HASH.match(pin.checksum):
+        told = f"{pin.checksum} {pin.size}"
+    elif pin.etag and _HASH_TAG.fullmatch(pin.etag):
+        told = f"{'/'.join(entry.ref.split('/')[:3])} {pin.etag} {pin.size}"
+    elif pin.etag or pin.version or pin.checksum:
+        told = f"{entry.ref}\0{pin.version}\0{pin.etag}\0{pin.checksum}\0{pin.size}"
+    else:
+        return None
+    return hashlib.blake2b(told.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
+
+
+def copy(fd: int, to: int, size_bytes: int) -> None:
+    """Copy an open file into an empty one: blocks shared where the file system can (FICLONE), else by the kernel."""
+    try:
+        fcntl.ioctl(to, _FICLONE, fd)
+    except OSError:
+        pass  # another file system, or one without shared blocks: an ordinary copy says what else is wrong
+    else:
+        return
+    at = 0
+    while at < size_bytes and (data := os.pread(fd, min(_COPY_BYTES, size_bytes - at), at)):
+        write_at(to, (data,), at)
+        at += len(data)
