@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -52,6 +53,8 @@ def main(words: list[str] | None = None) -> int:
     except PeerFailedError as failure:
         print(failure, file=sys.stderr)
         return 1
+    if arguments.quick:
+        result = replace(result, demands=(), notes=[*result.notes, "--quick: too small to be held against a demand."])
     folder = arguments.out or (None if arguments.quick or vars(arguments).get("uri") else RESULTS)
     publish(arguments.name, _question(module.__doc__), result, folder=folder)
     return 0

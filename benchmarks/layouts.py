@@ -7,12 +7,13 @@ the other would take latency x pages; the wall time should stay near that withou
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from statistics import median
 from typing import Any, Final
 
 from benchmarks.measure import PeerFailedError, Usage
 from benchmarks.peers import ASYNCREF
-from benchmarks.report import Result
+from benchmarks.report import Demand, Result, worst
 from benchmarks.store.layouts import LAYOUTS
 from benchmarks.store.process import StoreProcess, running
 from benchmarks.store.render import Spec
@@ -29,24 +30,28 @@ _COLUMNS: Final = {
     "repeated_rows": "rows sent twice",
     "most_in_flight": "most in flight",
 }
-_QUICK: Final = ("counter", "astral", "hot")
+_QUICK: Final = ("hot",)
+_MOST_TIMES: Final = 2.0
+_MOST_REQUESTS: Final = 1.10
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Declare this benchmark's options."""
     parser.add_argument("--keys", type=int, default=None, help="keys in each bucket (1,000,000; 20,000 with --quick)")
-    parser.add_argument("--rounds", type=int, default=None, help="rounds (3; 1 with --quick)")
+    parser.add_argument("--rounds", type=int, default=None, help="rounds (5; 1 with --quick)")
     parser.add_argument("--latency-ms", type=float, default=50.0, help="a request (%(default)s)")
-    parser.add_argument("--layouts", default=None, help=f"comma-separated ({','.join(LAYOUTS)}; three with --quick)")
+    parser.add_argument("--layouts", default=None, help=f"comma-separated ({','.join(LAYOUTS)}; one with --quick)")
     parser.add_argument("--cases", default="list,versions", help="list, versions (%(default)s)")
 
 
 def run(arguments: argparse.Namespace) -> Result:
     """Measure; wall times are of scan and save, without the process's start."""
     keys = arguments.keys or (20_000 if arguments.quick else 1_000_000)
-    rounds = arguments.rounds or (1 if arguments.quick else 3)
+    rounds = arguments.rounds or (1 if arguments.quick else 5)
     rows = [
-        _measured(Spec(layout=layout, keys=keys, versioned=case == "versions"), case, arguments.latency_ms, rounds)
+        _measured(
+            Spec(layout=layout, keys=keys, versioned=case == "versions", kinds=(case,)), arguments.latency_ms, rounds
+        )
         for layout in (arguments.layouts.split(",") if arguments.layouts else _QUICK if arguments.quick else LAYOUTS)
         for case in arguments.cases.split(",")
     ]
@@ -69,42 +74,62 @@ def run(arguments: argparse.Namespace) -> Result:
         rows=rows,
         conditions={"keys": keys, "rounds": rounds, "latency_ms": arguments.latency_ms},
         notes=[
-            "The layout deep has one key with 100,000 versions in its middle; they belong to the rows of its version listing."
+            "The layout deep has one key with 100,000 versions in its middle; they belong to the rows of its version listing.",
+            "Medians over the rounds, requests too.",
         ],
+        demands=_demands(rows, keys, arguments.latency_ms),
         draw=draw,
     )
 
 
-def _measured(spec: Spec, case: str, latency_ms: float, rounds: int) -> dict[str, Any]:
-    kind = "versions" if case == "versions" else "list"
+def _demands(rows: Sequence[dict[str, Any]], keys: int, latency_ms: float) -> list[Demand]:
+    """Of each kind of listing the worst layout."""
+    found = []
+    for case in dict.fromkeys(row["case"] for row in rows):
+        mine = {row["layout"]: row for row in rows if row["case"] == case}
+        times = {layout: row["times"] for layout, row in mine.items()}
+        requests = {layout: row["requests_per_1000"] for layout, row in mine.items()}
+        found += worst(
+            f"{case} of {keys:,} keys at {latency_ms:g} ms a request, times the same without latency",
+            _MOST_TIMES,
+            times,
+        )
+        found += worst(f"{case} of {keys:,} keys, requests for 1,000 rows", _MOST_REQUESTS, requests)
+    return found
+
+
+def _measured(spec: Spec, latency_ms: float, rounds: int) -> dict[str, Any]:
+    (kind,) = spec.kinds
     runs: dict[float, list[tuple[Usage, dict[str, Any]]]] = {0.0: [], latency_ms: []}
     with running(spec) as store:
         for _ in range(rounds):
             for latency, found in runs.items():
-                found.append(_once(store, kind, latency))
+                found.append(_once(store, spec, latency))
         rows = store.rows[kind]
     without, with_latency = (median(usage.output["scan_s"] for usage, _ in found) for found in runs.values())
-    _, stats = runs[latency_ms][-1]
+    stats = [counted for _, counted in runs[latency_ms]]
     return {
         "layout": spec.layout,
-        "case": case,
+        "case": kind,
         "rows": rows,
         "wall_0_s": without,
         "wall_s": with_latency,
         "times": with_latency / without,
         "serial_s": -(-rows // 1000) * latency_ms / 1000,
-        "requests_per_1000": sum(stats["requests"].values()) * 1000 / rows,
-        "repeated_rows": stats["rows_sent"] - sum(stats["rows_distinct"].values()),
-        "most_in_flight": stats["most_in_flight"],
-        "requests": stats["requests"],
+        "requests_per_1000": median(sum(counted["requests"].values()) for counted in stats) * 1000 / rows,
+        "repeated_rows": median(counted["rows_sent"] for counted in stats) - rows,
+        "most_in_flight": max(counted["most_in_flight"] for counted in stats),
+        "requests": stats[-1]["requests"],
+        "walls_s": {f"{latency:g}": [usage.output["scan_s"] for usage, _ in found] for latency, found in runs.items()},
     }
 
 
-def _once(store: StoreProcess, kind: str, latency_ms: float) -> tuple[Usage, dict[str, Any]]:
+def _once(store: StoreProcess, spec: Spec, latency_ms: float) -> tuple[Usage, dict[str, Any]]:
+    (kind,) = spec.kinds
     store.set(latency_ms=latency_ms)
     store.reset()
     usage = ASYNCREF.run(store, versions=kind == "versions", most=store.rows[kind])
     stats = store.stats()
-    if stats["rows_distinct"][kind] != store.rows[kind] or usage.output["objects"] != store.rows["list"]:
-        raise PeerFailedError(f"{kind}: {usage.output} of {store.rows}, asked for {stats['rows_distinct']}")
+    if stats["rows_distinct"][kind] != store.rows[kind] or usage.output["objects"] != spec.keys:
+        raise PeerFailedError(f"{kind}: {usage.output} of {spec.keys}, asked for {stats['rows_distinct']}")
     return usage, stats

@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,6 +24,52 @@ _PACKAGES: Final = ("asyncref", "aiobotocore", "aiohttp", "boto3", "numpy", "obs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """What a figure has to reach, and what it reached.
+
+    Attributes:
+        what: In words; a bound stands behind it.
+        value: What was measured.
+        bound: What is asked for.
+        at_least: The bound is the least that will do; else it is the most.
+        where: The worst case's name, if there were several.
+    """
+
+    what: str
+    value: float
+    bound: float
+    at_least: bool = False
+    where: str = ""
+
+    @property
+    def met(self) -> bool:
+        """Whether the figure is on the right side of its bound."""
+        return self.value >= self.bound if self.at_least else self.value <= self.bound
+
+    def __str__(self) -> str:
+        """One line: met or not, the figure, the bound, and how far they are apart."""
+        side = "at least" if self.at_least else "at most"
+        apart = f"{self.value / self.bound - 1:+.0%} of the bound" if self.bound else f"{self.value:+g}"
+        at = f" ({self.where})" if self.where else ""
+        return f"{'met' if self.met else 'NOT MET'}: {self.what}: {_shown(self.value)}{at}, {side} {_shown(self.bound)} asked for; {apart}"
+
+
+def worst(what: str, bound: float, values: Mapping[str, float], *, at_least: bool = False) -> list[Demand]:
+    """The demand on the worst of some cases; none if there are none.
+
+    Args:
+        what: As in `Demand`.
+        bound: As in `Demand`.
+        values: By the cases' names.
+        at_least: As in `Demand`.
+    """
+    if not values:
+        return []
+    where = (min if at_least else max)(values, key=values.__getitem__)
+    return [Demand(what=what, value=values[where], bound=bound, at_least=at_least, where=where)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """What one benchmark found.
 
@@ -32,6 +78,7 @@ class Result:
         rows: One mapping a table row.
         conditions: What was measured: keys, rounds, layout, ...
         notes: Sentences below the table: what is quoted, what was scaled, what failed.
+        demands: What the figures have to reach, one line each.
         draw: Draws the plot into a matplotlib Axes; None: no plot.
     """
 
@@ -39,6 +86,7 @@ class Result:
     rows: Sequence[Mapping[str, Any]]
     conditions: Mapping[str, Any]
     notes: Sequence[str] = field(default_factory=tuple)
+    demands: Sequence[Demand] = field(default_factory=tuple)
     draw: Callable[[Any], None] | None = None
 
 
@@ -69,6 +117,8 @@ def publish(name: str, question: str, result: Result, *, folder: Path | None) ->
     console.print(table)
     for note in result.notes:
         console.print(note, style="dim")
+    for demand in result.demands:
+        console.print(str(demand), style="green" if demand.met else "bold red", highlight=False)
     if folder is None:
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -80,6 +130,7 @@ def publish(name: str, question: str, result: Result, *, folder: Path | None) ->
         "conditions": dict(result.conditions),
         "rows": [dict(row) for row in result.rows],
         "notes": list(result.notes),
+        "demands": [asdict(demand) | {"met": demand.met} for demand in result.demands],
     }
     target = folder / f"{name}.json"
     target.write_text(json.dumps(document, indent=2) + "\n")

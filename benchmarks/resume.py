@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any, Final
 
 from benchmarks.measure import PeerFailedError, Usage, measure, python
-from benchmarks.report import Result
+from benchmarks.report import Demand, Result, worst
 from benchmarks.store.process import StoreProcess, running
 from benchmarks.store.render import Spec
 
@@ -26,6 +26,7 @@ _COLUMNS: Final = {
     "cpu_s": "CPU s",
     "wall_s": "wall s",
 }
+_MOST_TWICE: Final = 0.05
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +58,28 @@ def run(arguments: argparse.Namespace) -> Result:
         rows += found
         notes.append(_summary(case, found))
     conditions = {"keys": keys, "trials": trials, "rounds": rounds, "latency_ms": arguments.latency_ms}
-    return Result(columns=_COLUMNS, rows=rows, conditions=conditions, notes=notes, draw=_drawing(rows))
+    return Result(
+        columns=_COLUMNS, rows=rows, conditions=conditions, notes=notes, demands=_demands(rows), draw=_drawing(rows)
+    )
+
+
+def _demands(rows: list[dict[str, Any]]) -> list[Demand]:
+    """On all trials."""
+    trials = {f"{row['case']}, killed at {row['killed_at']:.0%}": row for row in rows if "killed_at" in row}
+    same = sum(row["same_digest"] for row in trials.values())
+    return [
+        Demand(what="resumed scans with the undisturbed digest", value=same, bound=len(trials), at_least=True),
+        *worst(
+            "pages asked for twice, as a share of all",
+            _MOST_TWICE,
+            {name: row["requests_more_share"] for name, row in trials.items()},
+        ),
+        *worst(
+            "rows sent twice, as a share of all",
+            _MOST_TWICE,
+            {name: row["repeated_share"] for name, row in trials.items()},
+        ),
+    ]
 
 
 class _Trials:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Any, Final
 
 from benchmarks.measure import measure, python
-from benchmarks.report import Result, bars
+from benchmarks.report import Demand, Result, bars, worst
 from benchmarks.store.process import running
 from benchmarks.store.render import Spec
 
@@ -20,7 +20,9 @@ _COLUMNS: Final = {
     "wall_ms": "wall ms (median)",
     "list_requests": "list requests",
     "other_requests": "other requests",
+    "times_asyncref": "x asyncref (paired)",
 }
+_NOISE: Final = 1.05  # the same way twice differs by so much
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -41,13 +43,31 @@ def run(arguments: argparse.Namespace) -> Result:
         columns=_COLUMNS,
         rows=rows,
         conditions={"rounds": rounds},
-        notes=["Requests are those of one scan, counted at the server."],
+        notes=[
+            "Requests are those of one scan, counted at the server; the URI ends in a slash.",
+            "Serial: asyncref one request at a time, and aiobotocore's paginator, in the same process and rounds; ratios are medians over the rounds.",
+        ],
+        demands=_demands(rows),
         draw=bars(
             [f"{row['way']}: {row['objects']} at {row['latency_ms']:.0f} ms" for row in drawn],
             [row["wall_ms"] for row in drawn],
             "ms a scan, ListObjectsV2",
         ),
     )
+
+
+def _demands(rows: Sequence[dict[str, Any]]) -> list[Demand]:
+    own = [row for row in rows if row["way"] == "asyncref"]
+    asked = {f"{row['case']}, {row['latency_ms']:g} ms": row["list_requests"] for row in own if row["objects"] == 10}
+    found = worst("list requests for 10 objects", 1, asked)
+    for way in dict.fromkeys(row["way"] for row in rows if row["objects"] == 1000 and row["way"] != "asyncref"):
+        times = {
+            f"{row['case']}, {row['latency_ms']:g} ms": 1 / row["times_asyncref"]
+            for row in rows
+            if row["way"] == way and row["objects"] == 1000
+        }
+        found += worst(f"1,000 objects, times the serial listing by {way}", _NOISE, times)
+    return found
 
 
 def _compared(case: str, size: int, latencies: list[float], rounds: int) -> Iterator[dict[str, Any]]:
@@ -62,6 +82,7 @@ def _compared(case: str, size: int, latencies: list[float], rounds: int) -> Iter
             latencies_ms=latencies,
         )
         scans = measure(command, environment=store.environment()).output["scans"]
+    own_ms = {scan["latency_ms"]: scan["taken_ms"] for scan in scans if scan["way"] == "asyncref"}
     for scan in scans:
         listing = sum(scan["requests"].get(kind, 0) for kind in ("list", "versions"))
         yield {
@@ -69,6 +90,9 @@ def _compared(case: str, size: int, latencies: list[float], rounds: int) -> Iter
             "case": case,
             "objects": size,
             "wall_ms": median(scan["taken_ms"]),
+            "times_asyncref": median(
+                taken / own for taken, own in zip(scan["taken_ms"], own_ms[scan["latency_ms"]], strict=True)
+            ),
             "list_requests": listing,
             "other_requests": sum(scan["requests"].values()) - listing,
         }

@@ -12,16 +12,17 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.measure import PeerFailedError, measure
 from benchmarks.peers import PEERS
+from benchmarks.report import Demand, Result, publish, worst
 from benchmarks.store.process import running
 from benchmarks.store.render import Spec
 
 QUICK = {
     "scan": ["--keys", "3000", "--peers", "asyncref,obstore", "--cases", "list,mixed"],
-    "memory": ["--keys", "1000,3000"],
-    "small": ["--objects", "10", "--rounds", "1", "--latencies", "0"],
+    "memory": ["--keys", "1000,3000", "--cases", "list"],
+    "small": ["--objects", "1000", "--rounds", "1", "--latencies", "0"],
     "parse": ["--layouts", "uuid,astral"],
     "scale": ["--keys", "200000", "--layouts", "counter,hot"],
-    "layouts": ["--layouts", "astral", "--keys", "3000", "--latency-ms", "5"],
+    "layouts": ["--layouts", "astral", "--keys", "3000", "--latency-ms", "5", "--cases", "versions"],
     "throttle": ["--seconds", "1"],
     "resume": ["--keys", "3000", "--trials", "1", "--cases", "list"],
     "fetch": ["--cases", "small-1k,large", "--tools", "asyncref,obstore", "--share", "0.002"],
@@ -40,6 +41,21 @@ def test_a_benchmark_writes_its_figures_with_commit_and_machine(name: str, tmp_p
     assert found["question"].endswith("?")
     assert found["machine"]["python"]
     assert found["rows"]
+
+
+def test_a_demand_says_whether_it_is_met_and_by_how_much(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    demands = [
+        *worst("times", 2.0, {"a": 1.5, "b": 2.5}),
+        *worst("share", 0.9, {"a": 0.95, "b": 0.99}, at_least=True),
+        *worst("nothing", 1.0, {}),
+        Demand(what="exactly", value=1, bound=1),
+    ]
+    assert [demand.met for demand in demands] == [False, True, True]
+    publish("x", "x?", Result(columns={}, rows=[], conditions={}, demands=demands), folder=tmp_path)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "NOT MET: times: 2.5 (b), at most 2 asked for; +25% of the bound" in printed
+    assert "met: share: 0.95 (a), at least 0.9 asked for; +6% of the bound" in printed
+    assert [found["met"] for found in json.loads((tmp_path / "x.json").read_text())["demands"]] == [False, True, True]
 
 
 @pytest.mark.parametrize("peer", [peer for peer in PEERS if not peer.quiet], ids=lambda peer: peer.name)
