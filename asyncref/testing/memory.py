@@ -78,6 +78,10 @@ class MemoryBackend:
         await self._request("list", request.prefix)
         if request.versions and not self.store.versioned:
             raise UnsupportedError("this store keeps no versions", uri=self.reference(request.prefix))
+        if request.versions and "list_versions" in self.store.faults.denied:
+            raise AccessDeniedError(
+                "listing versions is denied", uri=self.reference(request.prefix), code="AccessDenied"
+            )
         raw, cut = self._raw_rows(request, min(request.limit, self.store.page_rows))
         shown = [(key, stored) for key, stored, latest in raw if request.at or (latest and stored.data is not None)]
         last = raw[-1] if raw else None

@@ -29,7 +29,8 @@ class Faults:
         error: Share of requests answered with 500.
         truncate: Share of reads whose body ends early.
         script: Faults by kind of request and its number, from 1: `{("list", 3): "reset"}`.
-        denied: Kinds of requests answered with 403; `get_version` means reads that name a version.
+        denied: Kinds of requests answered with 403; `get_version` means reads that name a version,
+            `list_versions` listings of versions.
         ignore_if_match: Conditions are not looked at.
         ignore_range: Every read gives the whole object.
         ignore_version: Reads and stats give the current object, whatever version they name.

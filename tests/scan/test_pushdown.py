@@ -125,22 +125,25 @@ async def scanned(wanted: Filter, uri: str = "memory://b/p/", **options: object)
     return await scan([Target(uri=uri)], filter=wanted, limits=QUICK, **options)  # type: ignore[arg-type]
 
 
+# Full pages of 10 rows, and besides what a split listing may ask in vain (`KeySpace`): 1, and a quarter of the pages from the
+# 20th to the 80th. `train/1*` cuts nothing off: `*` stops at `/`, so `train/1/x` is meant to be listed.
 @pytest.mark.parametrize(
-    ("include", "exclude", "rows", "most"),
+    ("wanted", "rows", "most", "probes"),
     [
-        (["train/**"], [], 300, 38),
-        (["train/1*", "val/2*.jpg", "test/007.jpg"], [], 201, 28),
-        ([], ["raw/**", "train-old/**"], 900, 115),
-        (["t*/**"], ["train-old/**"], 600, 75),
-        (["train/**"], ["train/1*"], 200, 38),
+        (Filter.of("train/**"), 300, 30 + 3, 0),
+        (Filter.of(["train/1*", "val/2*.jpg", "test/007.jpg"]), 201, 21 + 1, 0),
+        (Filter.of(None, ["raw/**", "train-old/**"]), 900, 90 + 19, 2),
+        (Filter.of("t*/**", "train-old/**"), 600, 60 + 12, 1),
+        (Filter.of("train/**", "train/1*"), 200, 30 + 3, 0),
     ],
 )
 async def test_only_what_a_filter_may_take_is_listed(
-    store: MemoryStore, include: list[str], exclude: list[str], rows: int, most: int
+    store: MemoryStore, wanted: Filter, rows: int, most: int, probes: int
 ) -> None:
-    manifest = await scanned(Filter.of(include, exclude))
+    manifest = await scanned(wanted)
     assert len(manifest) == rows
-    assert store.requests["list"] <= most
+    # Where no range below sees the start of a piece, the other kind of listing is asked for its first key.
+    assert store.requests["list"] <= most + (probes if store.versioned else 0)
     assert any("was listed" in note for note in manifest.record.notes)
 
 
@@ -159,7 +162,7 @@ async def test_a_filter_that_takes_nothing_gives_an_empty_manifest_and_an_empty_
     assert len(await scanned(Filter.of("train/**", "train/**"))) == 0
     with pytest.raises(NothingFoundError):
         await scanned(Filter.of("train/**"), uri="memory://b/q/")
-    assert store.requests["list"] <= 6
+    assert store.requests["list"] <= 5  # one a scan that its filter leaves nothing of, and whether the source is empty
 
 
 async def test_a_resumed_scan_lists_only_the_pieces_that_are_left(store: MemoryStore, tmp_path: Path) -> None:
@@ -174,7 +177,7 @@ async def test_a_resumed_scan_lists_only_the_pieces_that_are_left(store: MemoryS
     resumed = await scanned(wanted, resume=tmp_path)
     assert resumed.digest == calm.digest
     assert resumed.record.resumes == 1
-    assert store.requests["list"] <= 50
+    assert store.requests["list"] <= 40  # of 60 pages 30 had been asked for; what was under way then comes again
 
 
 def _stop_after(store: MemoryStore, requests: int) -> object:
@@ -197,9 +200,9 @@ async def test_excluded_files_are_not_read(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "a.txt").write_text("x")
     meters: list[Meter] = []
-    found = await scanned(Filter.of(None, "raw/**"), uri=tmp_path.as_uri(), progress=meters.append)
+    found = await scanned(Filter.of(None, "raw/**"), uri=f"{tmp_path.as_uri()}/", progress=meters.append)
     assert [entry.path for entry in found] == ["keep/deep/a.txt"]
-    assert meters[0].requests["stat"] <= 2  # what the reference means, and the one file; never the excluded one
+    assert meters[0].requests["stat"] == 1
     found = await scanned(Filter.of("raw/*/*.txt"), uri=tmp_path.as_uri())
     assert [entry.path for entry in found] == ["raw/deep/a.txt"]
 
