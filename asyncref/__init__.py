@@ -1,6 +1,6 @@
 """asyncref: track data where it lies.
 
-Async verbs (`scan`, `fetch`, `stream`, `load`, `pages`, `status`, `verify`, `audit`), the same ones sync in
+Async verbs (`scan`, `fetch`, `stream`, `load`, `pages`, `status`, `verify`, `audit`, `forecast`), the same ones sync in
 `asyncref.blocking`, and the W&B-shaped face (`init`, `Artifact`, `Run`, `run`). Every name is resolved on
 first use, so that `import asyncref` stays light.
 """
@@ -29,6 +29,7 @@ _FACE: Final = {
     "errors": "asyncref.errors",
     "fetch": "asyncref.verbs",
     "finish": "asyncref.artifacts",
+    "forecast": "asyncref.verbs",
     "init": "asyncref.artifacts",
     "load": "asyncref.verbs",
     "log_artifact": "asyncref.artifacts",

@@ -18,6 +18,7 @@ from asyncref.model import Limits as Limits
 from asyncref.registry import Registry as Registry
 from asyncref.verbs import audit as audit
 from asyncref.verbs import fetch as fetch
+from asyncref.verbs import forecast as forecast
 from asyncref.verbs import load as load
 from asyncref.verbs import pages as pages
 from asyncref.verbs import scan as scan

@@ -21,7 +21,7 @@ from asyncref.net import portal
 P = ParamSpec("P")
 T = TypeVar("T")
 
-__all__ = ["audit", "fetch", "load", "pages", "scan", "status", "stream", "verify"]
+__all__ = ["audit", "fetch", "forecast", "load", "pages", "scan", "status", "stream", "verify"]
 
 
 def _verb(function: Callable[P, Awaitable[T]]) -> Callable[P, T]:
@@ -42,5 +42,6 @@ fetch = _verb(verbs.fetch)
 status = _verb(verbs.status)
 verify = _verb(verbs.verify)
 audit = _verb(verbs.audit)
+forecast = _verb(verbs.forecast)
 pages = _stream(verbs.pages)
 stream = _stream(verbs.stream)

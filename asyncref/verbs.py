@@ -21,6 +21,9 @@ from asyncref import uri as uris
 from asyncref.backends.mounting import with_mounts
 from asyncref.checks.audit import audit as _audit
 from asyncref.checks.findings import AuditReport
+from asyncref.checks.forecast import SourceForecast
+from asyncref.checks.forecast import forecast as _forecast
+from asyncref.checks.prices import load as load_prices
 from asyncref.checks.status import StatusReport
 from asyncref.checks.status import status as _status
 from asyncref.checks.verify import VerifyReport
@@ -38,7 +41,20 @@ from asyncref.loaders.stream import stream as _stream
 from asyncref.manifest import Manifest
 from asyncref.model import Limits
 
-__all__ = ["Globs", "Options", "SourceLike", "audit", "fetch", "load", "pages", "scan", "status", "stream", "verify"]
+__all__ = [
+    "Globs",
+    "Options",
+    "SourceLike",
+    "audit",
+    "fetch",
+    "forecast",
+    "load",
+    "pages",
+    "scan",
+    "status",
+    "stream",
+    "verify",
+]
 
 Globs = Iterable[str] | str | None
 Options = Mapping[str, Any] | None
@@ -126,6 +142,34 @@ async def scan(
             allow_partial=allow_partial,
             against=None if against is None else await _former(against, registry),
         )
+
+
+async def forecast(
+    source: str | Sequence[str],
+    *,
+    storage_options: Options = None,
+    limits: Limits | None = None,
+    progress: bool | ProgressHook = False,
+    column: str | None = None,
+    prices: str | Path | None = None,
+) -> tuple[SourceForecast, ...]:
+    """What a scan and a fetch of a source would cost: requests, bytes, money, time; by a sample of its listing.
+
+    Args:
+        source: One URI, or several.
+        storage_options: As of `scan`.
+        limits: Bounds.
+        progress: As of `scan`.
+        column: As of `scan`.
+        prices: A table of prices instead of asyncref's own; see docs/forecast.md.
+
+    Returns:
+        A forecast for each URI. Cost: at most about 200 list requests each.
+    """
+    table = await anyio.to_thread.run_sync(load_prices, prices)
+    targets = [Target(uri=uris.list_of_urls(uri, column)) for uri in ([source] if isinstance(source, str) else source)]
+    with displayed(progress) as hook:
+        return await _forecast(targets, prices=table, storage_options=storage_options, limits=limits, progress=hook)
 
 
 async def _former(against: SourceLike | Path, registry: str | None) -> Manifest:

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from asyncref import verbs
+from asyncref.checks.prices import load as load_prices
+from asyncref.cli.estimating import describe_cost
 from asyncref.cli.naming import Source, qualified
 from asyncref.cli.options import Bounds, Output, Place, Selection, Storage, grouped, reach
 from asyncref.cli.output import emit_fields, emit_json, emit_lines
@@ -46,12 +48,17 @@ def fetch(
     ] = False,
     cache_bytes: Annotated[int, typer.Option("--cache-bytes", min=1, help="Bound on that folder.")] = DEFAULT_BYTES,
     cache_links: Annotated[bool, typer.Option("--cache-links", help="Hard links to it instead of copies.")] = False,
+    prices: Annotated[
+        Path | None,
+        typer.Option("--prices", metavar="FILE.toml", help="Another table of prices; see docs/forecast.md."),
+    ] = None,
 ) -> None:
     """Download exactly the pinned bytes.
 
     What already lies there and matches is not fetched again. What was overwritten or is gone is named, entry by
     entry, and the command leaves with 4; nothing wrong or half-written lies under a final name.
     """
+    table = load_prices(prices)
     wanted = {**reach(storage, bounds, place), **selection.globs(), "path_prefix": path_prefix}
     how: dict[str, Any] = {"allow_missing_references": allow_missing, "overwrite": overwrite, "escape": escape}
     how |= {"cache": cache, "cache_bytes": cache_bytes, "cache_links": cache_links}
@@ -60,10 +67,11 @@ def fetch(
     except FetchError as error:
         _show_failures(error, output)
         raise
+    cost = table.cost(report.sources, report.requests, sent_bytes=report.bytes)
     if output.as_json:
-        emit_json("asyncref.fetch/1", report.to_json())
+        emit_json("asyncref.fetch/1", {**report.to_json(), "cost": describe_cost(cost)})
     else:
-        emit_fields(_fields(report))
+        emit_fields({**_fields(report), "cost": cost})
 
 
 app.command("fetch")(grouped(fetch))

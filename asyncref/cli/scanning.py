@@ -10,7 +10,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from asyncref import verbs
+from asyncref.checks.prices import load as load_prices
 from asyncref.cli.describing import describe_manifest, show_manifest, show_version
+from asyncref.cli.estimating import describe_cost, show_forecasts
 from asyncref.cli.exits import INCOMPLETE
 from asyncref.cli.naming import Name, is_file
 from asyncref.cli.options import BadKeys, Bounds, Output, Place, Selection, Storage, grouped, reach
@@ -110,21 +112,38 @@ def scan(
     file: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE.parquet", help="Where to save the manifest.")
     ] = None,
+    estimate: Annotated[
+        bool,
+        typer.Option("--estimate", help="Only say what a scan and a fetch would cost, by a sample of the listing."),
+    ] = False,
+    prices: Annotated[
+        Path | None,
+        typer.Option("--prices", metavar="FILE.toml", help="Another table of prices; see docs/forecast.md."),
+    ] = None,
 ) -> None:
     """List a source into a manifest file.
 
     Not one object is read from a bucket: paths, sizes, ETags and version ids come from its listing.
     """
+    if estimate:
+        if any(selection.globs().values()) or scanning.at is not None:
+            raise UsageError("--estimate knows no globs and no --at", hint="estimate the prefix itself")
+        asked = {**reach(storage, bounds), "column": scanning.column, "prices": prices}
+        show_forecasts(run(output, lambda hook: verbs.forecast(source, progress=hook, **asked)), output)
+        return
+    table = load_prices(prices)
     if file is not None:
         _check_writable(file)
     wanted = {**scanning.wanted(storage, bounds, selection), "allow_partial": allow_partial}
     manifest = run(output, lambda hook: verbs.scan(source, progress=hook, **wanted))
     if file is not None:
         manifest.save(file)
+    cost = table.cost(manifest.sources, manifest.record.requests)
     if output.as_json:
-        emit_json("asyncref.scan/1", {**describe_manifest(manifest), "file": None if file is None else str(file)})
+        saved = None if file is None else str(file)
+        emit_json("asyncref.scan/1", {**describe_manifest(manifest), "file": saved, "cost": describe_cost(cost)})
     else:
-        show_manifest(manifest, {"file": file})
+        show_manifest(manifest, {"cost": cost, "file": file})
     if not manifest.record.complete:
         raise typer.Exit(INCOMPLETE)
 

@@ -203,6 +203,7 @@ class _Run:
     def _report(self, root: Path) -> FetchReport:
         """What was done."""
         return FetchReport(
+            sources=tuple(self.manifest.sources),
             root=root,
             objects=self.objects,
             bytes=self.meter.bytes,

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from asyncref.model import Source
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchReport:
@@ -24,6 +26,7 @@ class FetchReport:
         retries: Requests sent again.
         elapsed_s: Seconds.
         notes: Sentences for the user.
+        sources: The manifest's, so that requests can be priced.
     """
 
     root: Path
@@ -38,6 +41,7 @@ class FetchReport:
     retries: int
     elapsed_s: float
     notes: tuple[str, ...]
+    sources: tuple[Source, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, `schema` first."""
