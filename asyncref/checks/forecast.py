@@ -25,7 +25,7 @@ from asyncref.checks.prices import Cost, Prices
 from asyncref.engine.fetch.plan import parts_of
 from asyncref.engine.flow import Lane, Lanes, Meter, ProgressHook, one_error
 from asyncref.engine.scan.keyspace import LEARN_PAGES, KeySpace, Span
-from asyncref.engine.scan.rows import in_order, trim
+from asyncref.engine.scan.rows import trim
 from asyncref.engine.scan.target import Finder, Listing, Single, Target
 from asyncref.model import BEHIND_LAST, KeyRange, Limits, ListRequest, Page, Source
 
@@ -235,8 +235,8 @@ class _Sampler:
             after = span.after if self.found.versions or span.position is None else span.position
             kept = trim(page.batch, KeyRange(after, span.last))
             self.sample.take(kept, page)
-            if not in_order(page.batch):
-                self.sample.at_least = True
+            if page.first is not None and page.last is not None and page.last < page.first:
+                self.sample.at_least = True  # out of order: a scan would list it serially
             going_on = space.saw(span, page, kept=kept.num_rows, keys=_some(kept) if span.pages < LEARN_PAGES else ())
             waiting.extend(space.steal(SAMPLE_REQUESTS - space.active))
             if going_on:
