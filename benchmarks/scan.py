@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from benchmarks.measure import PeerFailedError, Usage, measure, python
 from benchmarks.peers import ASYNCREF, Peer, present
-from benchmarks.report import Result, bars
+from benchmarks.report import Demand, Result, bars, worst
 from benchmarks.store.layouts import LAYOUTS
 from benchmarks.store.process import StoreProcess, running
 from benchmarks.store.render import Spec
@@ -39,6 +39,16 @@ _RATES: Final = (
     "Rates are medians over the rounds, per second of user and system CPU, children included. Net (quoted): "
     "the same command's cost on a bucket with one key is taken off, for every tool alike."
 )
+_LEAST_ROWS: Final = {"list": 500_000.0, "versions": 350_000.0}  # a CPU-second, net
+_LEAST_MIXED: Final = 0.7
+_LEAST_TIMES: Final = {"s5cmd": 10.0, "aiobotocore": 45.0}
+_LEAST_OBSTORE: Final = {"list": 1.8, "versions": 1.3}  # it lists no versions: that is beside its plain listing
+_MOST_BYTES: Final = {
+    ("counter", "list"): 25.0,
+    ("uuid", "list"): 45.0,
+    ("counter", "versions"): 60.0,
+    ("uuid", "versions"): 80.0,
+}
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -83,6 +93,7 @@ def run(arguments: argparse.Namespace) -> Result:
             "slow_keys": slow,
         },
         notes=_notes(rows, slow),
+        demands=_demands(rows, arguments.layout),
         draw=bars(
             [f"{row['tool']} ({row['case']})" for row in quoted],
             [row["net_rows_per_cpu_s"] for row in quoted],
@@ -190,6 +201,31 @@ def _notes(rows: Sequence[dict[str, Any]], slow: int) -> list[str]:
         for case, row in own.items()
     ]
     return notes
+
+
+def _demands(rows: Sequence[dict[str, Any]], layout: str) -> list[Demand]:
+    """As far as those that they are about took part."""
+    own = {row["case"]: row for row in rows if row["tool"] == "asyncref"}
+    rates = {case: row["net_rows_per_cpu_s"] for case, row in own.items()}
+    peers = {(row["tool"], row["case"]): row for row in rows}
+    found: list[Demand] = []
+    for case, least in _LEAST_ROWS.items():
+        mine = {case: rates[case]} if case in rates else {}
+        found += worst(f"{case}: rows a CPU-second, net", least, mine, at_least=True)
+        if mine and (obstore := peers.get(("obstore", "list"))):
+            times = {case: rates[case] / obstore["net_rows_per_cpu_s"]}
+            found += worst(f"{case}: times obstore's plain listing", _LEAST_OBSTORE[case], times, at_least=True)
+    if {"mixed", "versions"} <= rates.keys():
+        share = {"mixed": rates["mixed"] / rates["versions"]}
+        found += worst("mixed: share of the rate with one version a key", _LEAST_MIXED, share, at_least=True)
+    for tool, least in _LEAST_TIMES.items():
+        times = {row["case"]: row["asyncref_is"] for row in rows if row["tool"] == tool and "asyncref_is" in row}
+        found += worst(f"times {tool}", least, times, at_least=True)
+    for case, row in own.items():
+        if most := _MOST_BYTES.get((layout, case)):
+            size = {f"{layout}, {case}": row["output"]["manifest_bytes"] / row["output"]["objects"]}
+            found += worst("manifest, bytes an object", most, size)
+    return found
 
 
 def _own_bucket(uri: str, endpoint: str | None, rounds: int) -> Result:
