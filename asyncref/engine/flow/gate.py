@@ -11,6 +11,7 @@ from typing import Final
 from asyncref.engine.flow.limits import Controller
 
 _TICK_S: Final = 0.1
+_LOOK_S: Final = 0.02  # how often it is looked whether the client is busy: a scan may take no more than a second
 _TIMER_S: Final = 0.001  # uvloop's timers count whole milliseconds; an earlier one would only spin
 
 
@@ -23,13 +24,14 @@ class Gate:
         controller: Decides.
     """
 
-    __slots__ = ("_controller", "_tick", "_timer", "_waiting")
+    __slots__ = ("_controller", "_look", "_tick", "_timer", "_waiting")
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._tick: asyncio.TimerHandle | None = None
+        self._look: asyncio.TimerHandle | None = None
 
     @property
     def waiting(self) -> int:
@@ -76,8 +78,22 @@ class Gate:
         self.release()
 
     def _arm_tick(self) -> None:
+        self._tick = asyncio.get_running_loop().call_later(_TICK_S, self._ticked, time.monotonic() + _TICK_S)
+        if self._look is None:
+            self._arm_look()
+
+    def _arm_look(self) -> None:
         loop = asyncio.get_running_loop()
-        self._tick = loop.call_later(_TICK_S, self._ticked, time.monotonic() + _TICK_S)
+        self._look = loop.call_later(_LOOK_S, self._looked, time.monotonic(), _active_s())
+
+    def _looked(self, since_s: float, active_s: float) -> None:
+        """Measure how busy the loop's thread was."""
+        self._look = None
+        seconds = time.monotonic() - since_s
+        self._controller.was_busy((_active_s() - active_s) / seconds, seconds)
+        self.release()
+        if self._controller.in_flight or self._waiting:
+            self._arm_look()
 
     def _ticked(self, due_s: float) -> None:
         """Measure the loop's lateness, as long as requests are under way."""
@@ -85,3 +101,13 @@ class Gate:
         self._controller.lagged(max(0.0, time.monotonic() - due_s))
         if self._controller.in_flight or self._waiting:
             self._arm_tick()
+
+
+def _active_s() -> float:
+    """Seconds in which this thread computed or would have, had there been a free core (Linux tells both)."""
+    try:
+        with open("/proc/thread-self/schedstat", "rb", buffering=0) as file:  # noqa: PTH123  a path object costs as much again
+            computed, waited, _ = file.read().split()
+        return (int(computed) + int(waited)) / 1e9
+    except (OSError, ValueError):
+        return time.thread_time()

@@ -2,7 +2,8 @@
 
 Four bounds hold at once: requests in flight (the window), requests a second as the user caps them, as the server
 allows them (`rate.py`), and as its provider asks everyone to begin (`ramp.py`). The window is where a run starts;
-only one that the user made larger has to be grown into, and it grows while latency holds.
+only one that the user made larger has to be grown into, and it grows while latency holds. Where answers are costly to
+read, it is not used beyond what keeps the client busy (`need.py`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from asyncref.engine.flow.need import Need
 from asyncref.engine.flow.ramp import RampUp
 from asyncref.engine.flow.rate import AllowedRate
 from asyncref.model import Limits, Ramp
@@ -29,15 +31,17 @@ class Controller:
         limits: The user's bounds.
         most: The backend's bound on requests in flight, and where to start from.
         ramp: The provider's own ramp-up, if it names one.
+        is_costly: Answers take their reader's time: no more are asked for than it can use.
     """
 
     __slots__ = (
         "_base_s", "_cap_s", "_free_s", "_full", "_lag_s", "_latencies", "_latency_s", "_latency_sum_s", "_most_lag_s",
-        "_ramp", "_window", "in_flight", "most", "rate",
+        "_need", "_ramp", "_window", "in_flight", "most", "rate",
     )  # fmt: skip
 
-    def __init__(self, limits: Limits, *, most: int, ramp: Ramp | None = None) -> None:
+    def __init__(self, limits: Limits, *, most: int, ramp: Ramp | None = None, is_costly: bool = False) -> None:
         self.most = limits.concurrency or most
+        self._need = Need(self.most) if is_costly else None
         self.in_flight = 0
         self.rate = AllowedRate()
         self._cap_s = 1.0 / limits.requests_per_second if limits.requests_per_second else 0.0
@@ -49,6 +53,11 @@ class Controller:
         self._latency_s = self._latency_sum_s = 0.0
         self._latencies = 0
         self._lag_s = self._most_lag_s = 0.0
+
+    @property
+    def wanted(self) -> int:
+        """Requests in flight that there is a use for: work for so many."""
+        return self.most if self._need is None else self._need.wanted
 
     def admit(self, now_s: float, *, queued: bool = False) -> float:
         """Let one request pass, or say when to ask again.
@@ -63,6 +72,8 @@ class Controller:
         """
         if self.in_flight >= self._window:
             self._full = True
+            return math.inf
+        if self._need is not None and self.in_flight >= self._need.wanted:
             return math.inf
         if self._ramp is not None and (wait_s := self._ramp.wait_s(now_s)):
             return wait_s
@@ -85,6 +96,8 @@ class Controller:
         self.rate.accept(now_s, sent_s)
         self._latency_sum_s += now_s - sent_s
         self._latencies += 1
+        if self._need is not None:
+            self._need.answered(now_s - sent_s)
         if self._latencies >= self._window:
             self._judge_latency()
 
@@ -109,15 +122,21 @@ class Controller:
         self._lag_s += _LAG_WEIGHT * (late_s - self._lag_s)
         self._most_lag_s = max(self._most_lag_s, late_s)
 
+    def was_busy(self, busy_share: float, seconds: float) -> None:
+        """The event loop's thread computed for that share of the last seconds."""
+        if self._need is not None:
+            self._need.judge(busy_share, seconds)
+
     def statistics(self) -> dict[str, float | int]:
         """The state, for `-v` and for tests.
 
-        `window` and `most` are requests in flight; `per_second` is what the server was found to allow (0: it never
+        `window`, `wanted` and `most` are requests in flight; `per_second` is what the server was found to allow (0: it never
         refused), `cap_per_second` the user's (0: none); `refused_share` is of late, `latency_s` the last round's mean
         without the loop's own lag, `lag_s` the event loop's lateness of late and `most_lag_s` its worst.
         """
         return {
             "window": self._window,
+            "wanted": self.wanted,
             "most": self.most,
             "in_flight": self.in_flight,
             "per_second": 0.0 if self.rate.per_s == math.inf else self.rate.per_s,

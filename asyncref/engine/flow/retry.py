@@ -43,7 +43,7 @@ class Lane:
         self, kind: str, *, limits: Limits, meter: Meter, most: int, ramp: Ramp | None = None, place: str = ""
     ) -> None:
         self.kind = kind
-        self.controller = Controller(limits, most=most, ramp=ramp)
+        self.controller = Controller(limits, most=most, ramp=ramp, is_costly=kind == "list")
         self._gate = Gate(self.controller)
         self._limits = limits
         self._meter = meter

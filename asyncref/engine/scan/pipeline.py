@@ -235,7 +235,7 @@ class Lister:
             kept = trim(page.batch, KeyRange(after, span.last))
             samples = _samples(kept) if span.pages < LEARN_PAGES and space.learns(span) else []
             going_on = space.saw(span, page, kept=kept.num_rows, keys=samples)
-            for stolen in space.steal(self.lane.controller.most - space.active):
+            for stolen in space.steal(self.lane.controller.wanted - space.active):
                 group.start_soon(self._follow, stolen, space, seams, group)
             if kept.num_rows:
                 seams.began(span.run, span.after, kept.column(0)[0].as_py())
