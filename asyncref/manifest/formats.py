@@ -106,6 +106,10 @@ def _contents(data: bytes, uri: str | None) -> dict[str, dict[str, Any]]:
                 raise ManifestFormatError(f"W&B storage policy {policy!r} is not known", uri=uri)
         if not all(isinstance(fields["digest"], str) for fields in contents.values()):
             raise ManifestFormatError("an entry's digest is no text", uri=uri)
+        if not all(isinstance(fields.get("ref"), str | None) for fields in contents.values()):
+            raise ManifestFormatError("an entry's reference is no text", uri=uri)
+        if not all(isinstance(fields.get("extra"), dict | None) for fields in contents.values()):
+            raise ManifestFormatError("an entry's extra is no object", uri=uri)
     except (orjson.JSONDecodeError, OSError, EOFError, zlib.error, KeyError, TypeError, AttributeError) as error:
         raise ManifestFormatError("not a W&B manifest, or a damaged one", uri=uri) from error
     else:

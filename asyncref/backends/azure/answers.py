@@ -163,5 +163,5 @@ def moment(text: str | None) -> datetime | None:
     """The time of an HTTP date; None if it is none."""
     try:
         return parsedate_to_datetime(text) if text else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

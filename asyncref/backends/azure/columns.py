@@ -142,7 +142,7 @@ def _moments(digits: npt.NDArray[np.int64], month: npt.NDArray[np.intp]) -> pa.T
 def _moment(text: str) -> object:
     try:
         return parsedate_to_datetime(text) if text else None
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise OddPageError(f"{text!r} is no time") from error
 
 

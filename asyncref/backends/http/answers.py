@@ -117,7 +117,7 @@ def moment(stamp: str | None) -> datetime | None:
     """An HTTP date; None if it is none."""
     try:
         return parsedate_to_datetime(stamp).astimezone(UTC) if stamp else None
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

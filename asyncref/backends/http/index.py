@@ -212,7 +212,7 @@ def _moment(text: str) -> datetime | None:
             year, month, day, hour, minute = map(int, found.groups()[:5])
             return datetime(year, month, day, hour, minute, second, fraction, tzinfo=UTC)
         return parsedate_to_datetime(text).astimezone(UTC)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

@@ -158,5 +158,5 @@ def date_s(text: str) -> float | None:
     """Unix time of an HTTP date; None if it is none."""
     try:
         return parsedate_to_datetime(text).timestamp()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

@@ -7,12 +7,12 @@ import binascii
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from asyncref.backends.base import Body
 from asyncref.backends.s3.access import Access, Call
-from asyncref.backends.s3.answers import Asked
+from asyncref.backends.s3.answers import Asked, date_s
 from asyncref.errors import BrokenBodyError, NotFoundError, ProtocolError
 from asyncref.model import Answer, Pin, ReadRequest
 
@@ -35,12 +35,12 @@ async def stat(access: Access, key: str, version: str | None) -> Pin:
         raise ProtocolError("a HEAD without a length", uri=asked.uri, request_id=headers.get("x-amz-request-id"))
     if key.endswith("/") and size == "0":
         raise NotFoundError("a folder marker, not an object", uri=asked.uri)
-    modified = headers.get("Last-Modified")
+    modified_s = date_s(headers.get("Last-Modified", ""))  # informative: a date that is none spoils no pin
     return Pin(
         size=int(size),
         etag=headers.get("ETag"),
         version=headers.get("x-amz-version-id"),
-        modified=parsedate_to_datetime(modified) if modified else None,
+        modified=datetime.fromtimestamp(modified_s, UTC) if modified_s is not None else None,
     )
 
 

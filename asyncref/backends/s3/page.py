@@ -114,7 +114,7 @@ def _read(body: bytes, keep: Keep, root: bytes) -> Rows:
     if not shape.rows:
         latest = None if keep == "objects" else np.empty(0, np.bool_)
         return Rows(pa.array([], pa.string()), latest, _EMPTY, envelope)
-    keys = columns.keys(body, _span(shape, b"Key"), url=envelope.get("EncodingType") == "url")
+    keys = _keys(body, shape, url=envelope.get("EncodingType") == "url")
     if keep == "objects":
         return Rows(keys, None, _batch(body, shape, keys, versions=False), envelope)
     latest = columns.flags(body, _span(shape, b"IsLatest"))
@@ -136,6 +136,13 @@ def _read(body: bytes, keep: Keep, root: bytes) -> Rows:
         if keep == "all":
             batch = _apart(batch.take(order), keys, latest)
     return Rows(keys, latest, batch, envelope)
+
+
+def _keys(body: bytes, shape: Shape, *, url: bool) -> pa.StringArray:
+    keys = columns.keys(body, _span(shape, b"Key"), url=url)
+    if not pc.min(pc.binary_length(keys)).as_py():
+        raise OddPageError("an entry without a key")  # or with markup in it, which the columns do not see
+    return keys
 
 
 def _with_markers(
