@@ -30,7 +30,7 @@ def main() -> int:
     names = arguments.targets or list(TARGETS)
     each_s = arguments.seconds / len(names)
     if arguments.inside:
-        _search(arguments.inside, each_s, arguments.targets)
+        _search(arguments.inside, arguments.seconds)
         return 0
     if arguments.engine == "atheris":
         return max([_apart(name, each_s) for name in names])
@@ -77,7 +77,7 @@ def _apart(name: str, seconds: float) -> int:
     return 1 if ended.returncode else 0
 
 
-def _search(name: str, seconds: float, _: list[str]) -> None:
+def _search(name: str, seconds: float) -> None:
     """Let libFuzzer mutate towards new paths through our own modules."""
     atheris: Any = import_module("atheris")
     for module in [module for key, module in sys.modules.items() if key.startswith("asyncref.")]:

@@ -67,7 +67,7 @@ def seeded(
         key = unquote(urlsplit(request.target).path.rpartition("/")[2])
         if request.kind != "get" or key not in contents:
             return ()
-        what = request.target, request.headers.get("range", "")
+        what = request.target, request.headers.get("range", request.headers.get("x-ms-range", ""))
         met[what] += 1
         draw = Draw(f"{seed} {what} {met[what]}")
         if draw.random() >= share:
