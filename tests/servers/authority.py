@@ -15,15 +15,16 @@ _DAY = timedelta(days=1)
 
 
 class Authority:
-    """Writes `ca.pem`, `server.pem`, `server.key` (for 127.0.0.1) and `client.pem`, `client.key` into a folder."""
+    """Writes `ca.pem`, `server.pem`, `server.key` (for 127.0.0.1 and what else is named) and `client.pem`, `client.key` into a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *hosts: str) -> None:
         self.ca, self.client_pem, self.client_key = (folder / name for name in ("ca.pem", "client.pem", "client.key"))
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name("asyncref test authority")
         own = self._signed(self._name, self._key, x509.BasicConstraints(ca=True, path_length=0))
         self.ca.write_bytes(own.public_bytes(serialization.Encoding.PEM))
-        address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        named = [x509.DNSName(host) for host in hosts]
+        address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1")), *named])
         self._write(folder, "server", address)
         self._write(folder, "client", x509.BasicConstraints(ca=False, path_length=None))
 

@@ -51,14 +51,16 @@ class Azurite:
 
 
 @contextmanager
-def azurite_server(folder: Path) -> Iterator[Azurite]:
-    """An Azurite of one's own, in memory; its log lies in `folder`."""
+def azurite_server(folder: Path, *, tls: tuple[Path, Path] | None = None) -> Iterator[Azurite]:
+    """An Azurite of one's own, in memory; its log lies in `folder`. With TLS by a certificate and its key, if given."""
     node = shutil.which("node")
     if node is None or not _MAIN.exists():
         sentence = f"Azurite not found; install with: npm install --prefix {FOLDER} azurite@3 (186 MB)"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(sentence)
     (port,) = free_ports(1)
     settings = ["--silent", "--loose", "--skipApiVersionCheck", "--disableTelemetry", "--inMemoryPersistence"]
+    if tls is not None:
+        settings += ["--cert", str(tls[0]), "--key", str(tls[1])]
     with (folder / "azurite.log").open("wb") as log:
         process = subprocess.Popen(
             [str(node), str(_MAIN), "--blobHost", "127.0.0.1", "--blobPort", str(port), *settings],
@@ -67,6 +69,6 @@ def azurite_server(folder: Path) -> Iterator[Azurite]:
         )
     try:
         wait_until(lambda: accepts(port), what="Azurite")
-        yield Azurite(f"http://127.0.0.1:{port}/{ACCOUNT}")
+        yield Azurite(f"http{'s' if tls else ''}://127.0.0.1:{port}/{ACCOUNT}")
     finally:
         end(process)
