@@ -30,10 +30,11 @@ def main() -> int:
     names = arguments.targets or list(TARGETS)
     each_s = arguments.seconds / len(names)
     if arguments.inside:
-        _search(arguments.inside, arguments.seconds)
+        _search(arguments.inside, arguments.seconds, arguments.findings)
         return 0
     if arguments.engine == "atheris":
-        return max([_apart(name, each_s) for name in names])
+        arguments.findings.mkdir(parents=True, exist_ok=True)
+        return max([_apart(name, each_s, arguments.findings) for name in names])
     faulthandler.enable()
     seed = arguments.seed if arguments.seed is not None else random.randrange(2**32)
     print(f"seed {seed}")
@@ -66,18 +67,19 @@ def _damage(name: str, seconds: float, draw: random.Random, findings: Path) -> i
     return 1 if found else 0
 
 
-def _apart(name: str, seconds: float) -> int:
+def _apart(name: str, seconds: float, findings: Path) -> int:
     """In a process of its own: libFuzzer ends the one in which it runs."""
     command = [sys.executable, "-m", "fuzz", "--inside", name, "--seconds", str(seconds)]
+    command += ["--findings", str(findings)]
     ended = subprocess.run(command, check=False, capture_output=True, text=True)
-    lines = [line for line in ended.stderr.splitlines() if line]
+    lines = [line for line in ended.stderr.splitlines() if line and not line.startswith(("#", '"'))]
     print(f"{name:12} {'no finding' if not ended.returncode else 'FOUND'}  {lines[-1] if lines else ''}")
     if ended.returncode:
         print("\n".join([*ended.stdout.splitlines()[-30:], *lines[-15:]]))
     return 1 if ended.returncode else 0
 
 
-def _search(name: str, seconds: float) -> None:
+def _search(name: str, seconds: float, findings: Path) -> None:
     """Let libFuzzer mutate towards new paths through our own modules."""
     atheris: Any = import_module("atheris")
     for module in [module for key, module in sys.modules.items() if key.startswith("asyncref.")]:
@@ -88,7 +90,7 @@ def _search(name: str, seconds: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for number, data in enumerate(seeds(name)):
             (Path(folder) / str(number)).write_bytes(data)
-        flags = [f"-max_total_time={max(1, int(seconds))}", "-max_len=65536", "-print_final_stats=0", "-verbosity=0"]
+        flags = [f"-max_total_time={max(1, int(seconds))}", "-max_len=65536", f"-artifact_prefix={findings}/{name}-"]
         atheris.Setup(["fuzz", *flags, folder], lambda data: target.feed(data) and None)
         atheris.Fuzz()
 

@@ -28,6 +28,7 @@ from asyncref.net.wire.faults import MalformedError
 from asyncref.net.wire.head import parse_head
 
 CORPUS: Final = Path(__file__).parent / "corpus"
+FOUND: Final = Path(__file__).parent / "found"  # inputs by target that once were too much
 _URL: Final = "http://host/folder/"
 
 

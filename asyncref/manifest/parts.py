@@ -155,7 +155,10 @@ class Reader:
 
     def bounds(self, group: int) -> tuple[str, str] | None:
         """First and last path of a row group; None if the file does not say."""
-        found: Any = self.metadata.row_group(group).column(0).statistics
+        column = self.metadata.row_group(group).column(0)
+        if column.physical_type != "BYTE_ARRAY":  # pyarrow 26 ends the process over statistics of another type
+            raise ManifestFormatError("damaged: its paths are no text", uri=self._uri)
+        found: Any = column.statistics
         try:
             return (found.min, found.max) if found is not None and found.has_min_max else None
         except _DAMAGE as error:
