@@ -106,7 +106,7 @@ async def test_a_token_that_ends_in_mid_scan_is_one_error_and_the_scan_goes_on_w
     uri, proxy = place
     proxy.script = lambda _: [Status(400, EXPIRED)] if proxy.counts["list"] > 3 else []
     options = {"endpoint_url": proxy.endpoint, "region": "us-east-1", "key": "old", "secret": "s", "token": "hush"}
-    with pytest.raises(CredentialsError, match="ExpiredToken.*get a new session token") as caught:
+    with pytest.raises(CredentialsError, match=r"ExpiredToken.*get a new session token") as caught:
         await asyncref.scan(uri, storage_options=options, resume=tmp_path / "scans")
     said = str(caught.value)
     assert uri in said
