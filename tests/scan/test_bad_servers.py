@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import anyio
 import pyarrow as pa
 import pytest
 
+from asyncref.backends import s3 as backend
 from asyncref.engine.scan import Target, scan
 from asyncref.engine.scan.advance import MOST_EMPTY, Advance
 from asyncref.errors import AsyncrefError, BrokenBodyError, ConnectionFailedError, ProtocolError, ServerError
@@ -179,6 +182,39 @@ async def test_a_server_that_is_sorted_on_its_first_page_only_hides_nothing(vers
         with anyio.fail_after(30):
             manifest = await scan([Target(uri=f"s3://{NAME}/p")], storage_options=server.storage_options, limits=HASTY)
     assert [entry.path for entry in manifest] == [key[2:] for key in inside]
+
+
+@pytest.fixture
+def ten_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine knows how small these servers' pages are, and splits early."""
+    monkeypatch.setattr(backend, "TRAITS", replace(backend.TRAITS, page_rows=10))
+
+
+@pytest.mark.usefixtures("ten_rows")
+@pytest.mark.parametrize("versions", [0, 1])
+@pytest.mark.parametrize("seed", range(4))
+async def test_pages_that_are_sorted_only_inside_are_listed_again_serially(versions: int, seed: int) -> None:
+    keys, draw = [f"p/{number:03d}" for number in range(300)], random.Random(seed)
+    pages = [keys[start : start + 10] for start in range(0, 300, 10)]
+    begun = pages[: draw.randrange(28)]  # in order so far
+    rest = pages[len(begun) :][::-1]
+    async with crooked_server([], versions=versions) as server:
+        server.keys = [key for page in [*begun, *rest] for key in page]
+        manifest = await scanned(server)
+    assert [f"p/{entry.path}" for entry in manifest] == keys
+    assert "serially" in manifest.record.notes[0]
+
+
+@pytest.mark.usefixtures("ten_rows")
+@pytest.mark.parametrize("versions", [0, 1])
+async def test_a_server_that_cannot_start_behind_a_key_is_listed_once_more_not_once_a_worker(versions: int) -> None:
+    keys = [f"p/{number:03d}" for number in range(300)]
+    async with crooked_server(keys, versions=versions) as server:
+        server.starts = False
+        manifest = await scanned(server)
+    assert [f"p/{entry.path}" for entry in manifest] == keys
+    assert "serially" in manifest.record.notes[0]
+    assert server.requests["list"] < 2 * 30 + 8
 
 
 @pytest.mark.parametrize("versions", [False, True])

@@ -90,6 +90,7 @@ class Crooked:
         page_rows: Most rows a page.
         lie: Called with every page that `lies_at` names, after it was rendered; may render it anew.
         lies_at: Which listing requests, from 1; None: every one.
+        starts: Whether a listing can start behind a key; otherwise it starts at its beginning without a word.
         requests: What came, by kind.
     """
 
@@ -98,6 +99,7 @@ class Crooked:
     page_rows: int = 10
     lie: Lie | None = None
     lies_at: frozenset[int] | None = frozenset()
+    starts: bool = True
     requests: Counter[str] = field(default_factory=Counter)
     endpoint: str = ""
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -157,7 +159,7 @@ class Crooked:
             start = next((at + 1 for at, row in enumerate(rows) if row[:2] == (marker, version)), len(rows))
         else:
             after = asked.get("key-marker") or asked.get("start-after") or ""
-            start = bisect_right(keys, after)
+            start = bisect_right(keys, after) if self.starts else 0
         end = start + self.page_rows
         following = None
         if end < len(rows):

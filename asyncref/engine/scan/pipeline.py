@@ -266,8 +266,9 @@ class Lister:
     def _check_order(self, span: Span, page: Page) -> None:
         if not ascends(page.batch.column(0)):
             raise OrderError("keys within a page are out of byte order", uri=self.uri)
-        if page.first is not None and span.position is not None and page.first < span.position:
-            raise OrderError(f"a page starts at {page.first!r}, before the last one's end", uri=self.uri)
+        if page.first is not None and page.first < (span.position or span.after or ""):
+            where = "where it was to start" if span.position is None else "the last one's end"
+            raise OrderError(f"a page starts at {page.first!r}, before {where}", uri=self.uri)
 
     async def _walk(self) -> None:
         """List a tree folder by folder, the deepest found first, so that few folders wait."""
