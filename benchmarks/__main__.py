@@ -22,12 +22,17 @@ NAMES: Final = (
     "throttle",
     "resume",
     "fetch",
+    "fetch-small",
+    "fetch-large",
+    "fetch-tls",
+    "refetch",
+    "stream",
     "gcs",
     "azure",
     "http",
     "files",
 )
-"""Each a module of this package with `options(parser)` and `run(arguments) -> Result`; its first line is its question."""
+"""Each a module of this package (with `_` for `-`) with `options(parser)` and `run(arguments) -> Result`; its first line is its question."""
 
 
 def main(words: list[str] | None = None) -> int:
@@ -37,7 +42,7 @@ def main(words: list[str] | None = None) -> int:
         "--names", action="version", version="\n".join(NAMES), help="print every NAME, one a line, and end"
     )
     names = parser.add_subparsers(dest="name", required=True, metavar="NAME")
-    modules = {name: import_module(f"benchmarks.{name}") for name in NAMES}
+    modules = {name: import_module(f"benchmarks.{name.replace('-', '_')}") for name in NAMES}
     for name, module in modules.items():
         question = _question(module.__doc__)
         sub = names.add_parser(name, help=question, description=question)

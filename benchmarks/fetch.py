@@ -10,16 +10,17 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
 from benchmarks.measure import PeerFailedError, Usage, measure, python
 from benchmarks.peers import s5cmd_program
-from benchmarks.report import Result, bars
+from benchmarks.report import Demand, Result, bars, worst
 from benchmarks.store.process import StoreProcess, running
 from benchmarks.store.render import Spec
 
@@ -66,6 +67,7 @@ class _Ground:
 
     store: StoreProcess
     manifest: Path
+    wandb: Path
     keys: Path
     folder: Path | None
     most: int
@@ -80,6 +82,7 @@ class Tool:
     streams: bool = True
     slow: bool = False
     repeats: bool = False
+    present: bool = True
 
 
 def _asyncref(checksum: str) -> Callable[[_Ground], list[str]]:
@@ -104,6 +107,22 @@ def _keyed(module: str) -> Callable[[_Ground], list[str]]:
     return command
 
 
+def _wandb(ground: _Ground) -> list[str]:
+    return python(
+        "benchmarks.peers.wandb_fetch", manifest=str(ground.wandb), folder=str(ground.folder), endpoint=ground.store.endpoint,
+        cache=str(ground.keys.parent / "wandb-cache"), most=ground.most,
+    )  # fmt: skip
+
+
+def _rclone(ground: _Ground) -> list[str]:
+    trust = ["--no-check-certificate"] if ground.store.certificate else []
+    remote = (
+        f':s3,provider=Other,env_auth=true,endpoint="{ground.store.endpoint}":{ground.store.uri.removeprefix("s3://")}'
+    )
+    bounds = ["--transfers", str(_IN_FLIGHT), "--checkers", str(_IN_FLIGHT), "--config", "/dev/null", "-q"]
+    return [shutil.which("rclone") or "rclone", "copy", *trust, *bounds, remote, str(ground.folder)]
+
+
 def _s5cmd(ground: _Ground) -> list[str]:
     trust = ["--no-verify-ssl"] if ground.store.certificate else []
     workers = ["--numworkers", str(_IN_FLIGHT), "--log", "error"]
@@ -115,25 +134,32 @@ TOOLS: Final = (
     Tool("asyncref", _asyncref("never"), repeats=True),
     Tool("asyncref, MD5 checked", _asyncref("auto"), repeats=True),
     Tool("obstore", _keyed("benchmarks.peers.obstore_fetch")),
-    Tool("s5cmd", _s5cmd, streams=False),
+    Tool("s5cmd", _s5cmd, streams=False, present=s5cmd_program() is not None),
+    Tool("rclone", _rclone, streams=False, present=shutil.which("rclone") is not None),
     Tool("aiobotocore", _keyed("benchmarks.peers.aiobotocore_fetch"), slow=True),
+    Tool("wandb", _wandb, streams=False, slow=True, present=find_spec("wandb") is not None),
 )
 
 
-def options(parser: argparse.ArgumentParser) -> None:
-    """Declare this benchmark's options."""
-    parser.add_argument("--cases", default=",".join(CASES), help="comma-separated (%(default)s)")
+def options(parser: argparse.ArgumentParser, cases: Sequence[str] = tuple(CASES)) -> None:
+    """Declare this benchmark's options.
+
+    Args:
+        parser: Takes them.
+        cases: Those measured if none is named.
+    """
+    parser.add_argument("--cases", default=",".join(cases), help="comma-separated (%(default)s)")
     parser.add_argument("--rounds", type=int, default=None, help="rounds (3; 1 with --quick)")
     parser.add_argument("--share", type=float, default=None, help="of the objects' count, or of large sizes (1; 0.01)")
-    parser.add_argument("--tools", default=None, help="comma-separated (all)")
-    parser.add_argument("--slow", type=int, default=2000, help="objects for aiobotocore (%(default)s)")
+    parser.add_argument("--tools", default=None, help="comma-separated (all that are installed)")
+    parser.add_argument("--slow", type=int, default=2000, help="objects for aiobotocore and wandb (%(default)s)")
 
 
 def run(arguments: argparse.Namespace) -> Result:
     """Measure."""
     rounds = arguments.rounds or (1 if arguments.quick else 3)
     share = arguments.share or (0.01 if arguments.quick else 1.0)
-    wanted = arguments.tools.split(",") if arguments.tools else [tool.name for tool in TOOLS]
+    wanted = arguments.tools.split(",") if arguments.tools else [tool.name for tool in TOOLS if tool.present]
     rows: list[dict[str, Any]] = []
     for name in arguments.cases.split(","):
         case = CASES[name]
@@ -147,14 +173,40 @@ def run(arguments: argparse.Namespace) -> Result:
             "CPU is user and system time, children included; start-up is the same command on one object, taken off for all.",
             "asyncref compares every answer with its pin and renames temporaries; the others write in place.",
             "s5cmd also lists the bucket.",
-            f"aiobotocore: the first {arguments.slow} objects of the small cases.",
+            f"aiobotocore, wandb: the first {arguments.slow} objects of the small cases. wandb reads by its own reference handler in 32 threads.",
         ],
+        demands=demands(rows),
         draw=bars(
             [f"{row['tool']} ({row['case']})" for row in rows],
             [row["net_mb_per_cpu_s"] for row in rows],
             "MB per CPU-second, start-up left out; loopback",
         ),
     )
+
+
+def demands(rows: Sequence[Mapping[str, Any]]) -> list[Demand]:
+    """What the figures have to reach, as far as the tools to compare with ran."""
+    found = {(row["case"], row["tool"]): row for row in rows}
+
+    def times(what: str, column: str, tool: str, case: str, bound: float) -> list[Demand]:
+        ours, theirs = found.get((case, "asyncref")), found.get((case, tool))
+        if ours is None or theirs is None:
+            return []
+        return worst(f"{case}: {what}, beside {tool}'s", bound, {case: ours[column] / theirs[column]}, at_least=True)
+
+    memory = {row["case"]: row["peak_rss_mb"] for row in rows if row["tool"].startswith("asyncref")}
+    return [
+        *times("objects a CPU-second", "net_mb_per_cpu_s", "s5cmd", "small-1k", 1.3),
+        *times("objects a second on the clock", "objects_per_s", "s5cmd", "small-1k", 1.0),
+        *times("objects a CPU-second", "net_mb_per_cpu_s", "aiobotocore", "small-1k", 6.0),
+        *times("objects a second on the clock", "objects_per_s", "wandb", "small-1k", 10.0),
+        *times("MB a CPU-second", "net_mb_per_cpu_s", "obstore", "large", 1.2),
+        *times("MB a second on the clock", "mb_per_s", "s5cmd", "large", 1.0),
+        *times("MB a second on the clock", "mb_per_s", "obstore", "tls", 1.0),
+        *times("MB a CPU-second", "net_mb_per_cpu_s", "obstore", "stream-10k", 1.0),
+        *times("MB a CPU-second", "net_mb_per_cpu_s", "obstore", "stream-1m", 1.0),
+        *worst("peak RSS in MB (asked for: 250 MB of anonymous memory, which is part of it)", 250, memory),
+    ]
 
 
 def _takes_part(tool: Tool, case: Case) -> bool:
@@ -203,14 +255,15 @@ def _prepared(case: Case, objects: int, size: int, folder: Path, slow: int) -> I
     """A bucket, its manifest and its list of keys."""
     folder.mkdir()
     with running(Spec(keys=objects, object_bytes=size), tls=case.tls) as store:
-        manifest, keys = folder / "m.parquet", folder / "keys.json"
-        command = python("benchmarks.peers.asyncref_manifest", uri=store.uri, endpoint=store.endpoint, manifest=str(manifest), keys=str(keys))  # fmt: skip
+        manifest, keys, wandb = folder / "m.parquet", folder / "keys.json", folder / "wandb_manifest.json"
+        command = python("benchmarks.peers.asyncref_manifest", uri=store.uri, endpoint=store.endpoint, manifest=str(manifest), keys=str(keys), wandb=str(wandb))  # fmt: skip
         measure(command, environment=store.environment())
-        yield _Ground(store, manifest, keys, None if case.stream else folder / "out", slow)
+        yield _Ground(store, manifest, wandb, keys, None if case.stream else folder / "out", slow)
 
 
 def _once(tool: Tool, case: Case, ground: _Ground, wanted: int) -> Usage:
     environment = {**ground.store.environment(), "ASYNCREF_CACHE": str(ground.keys.parent / "cache")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # installed packages have their bytecode
     if case.again:
         measure(tool.command(ground), environment=environment)
     elif ground.folder is not None:
