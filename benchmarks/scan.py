@@ -39,6 +39,7 @@ _RATES: Final = (
     "Rates are medians over the rounds, per second of user and system CPU, children included. Net (quoted): "
     "the same command's cost on a bucket with one key is taken off, for every tool alike."
 )
+_QUICK_PEERS: Final = "asyncref,obstore"
 _LEAST_ROWS: Final = {"list": 500_000.0, "versions": 350_000.0}  # a CPU-second, net
 _LEAST_MIXED: Final = 0.7
 _LEAST_TIMES: Final = {"s5cmd": 10.0, "aiobotocore": 45.0}
@@ -55,11 +56,11 @@ def options(parser: argparse.ArgumentParser) -> None:
     """Declare this benchmark's options."""
     parser.add_argument("--keys", type=int, default=None, help="rows in the bucket (1,000,000; 20,000 with --quick)")
     parser.add_argument("--rounds", type=int, default=None, help="rounds (5; 1 with --quick)")
-    parser.add_argument("--cases", default=",".join(CASES), help="list: ListObjectsV2; versions: ListObjectVersions; "
-                        "mixed: 3 versions a key, 20%% delete markers, checksums on half (%(default)s)")  # fmt: skip
+    parser.add_argument("--cases", default=None, help="list: ListObjectsV2; versions: ListObjectVersions; "
+                        "mixed: 3 versions a key, 20%% delete markers, checksums on half (all; list with --quick)")  # fmt: skip
     parser.add_argument("--versions", action="store_const", dest="cases", const="versions", help="--cases versions")
     parser.add_argument(
-        "--peers", default=None, help="tools, by name, comma-separated (all that are installed but boto3)"
+        "--peers", default=None, help="tools, by name, comma-separated (all installed but boto3; two with --quick)"
     )
     parser.add_argument("--slow-keys", type=int, default=50_000, help="rows for the Python paginators (%(default)s)")
     parser.add_argument("--layout", choices=LAYOUTS, default="uuid", help="how keys are named (%(default)s)")
@@ -74,10 +75,10 @@ def run(arguments: argparse.Namespace) -> Result:
     if arguments.uri:
         return _own_bucket(arguments.uri, arguments.endpoint, rounds)
     keys = arguments.keys or (20_000 if arguments.quick else 1_000_000)
-    peers = present(arguments.peers.split(",") if arguments.peers else None)
+    peers = present((arguments.peers or _QUICK_PEERS).split(",") if arguments.peers or arguments.quick else None)
     slow = min(arguments.slow_keys, keys, 2000 if arguments.quick else keys)
     rows: list[dict[str, Any]] = []
-    for case in arguments.cases.split(","):
+    for case in arguments.cases.split(",") if arguments.cases else CASES[:1] if arguments.quick else CASES:
         chosen = [peer for peer in peers if _takes_part(peer, case)]
         rows += _case(case, _spec(case, keys, arguments.layout), chosen, rounds=rounds, slow=slow, tls=arguments.tls)
     _compare(rows)

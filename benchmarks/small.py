@@ -28,16 +28,18 @@ _NOISE: Final = 1.05  # the same way twice differs by so much
 def options(parser: argparse.ArgumentParser) -> None:
     """Declare this benchmark's options."""
     parser.add_argument("--objects", default=None, help="sizes, comma-separated (10,1000,3000; 10,1000 with --quick)")
-    parser.add_argument("--rounds", type=int, default=None, help="scans of each kind (30; 3 with --quick)")
-    parser.add_argument("--latencies", default="0,50", help="ms a request, comma-separated (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=None, help="scans of each kind (30; 1 with --quick)")
+    parser.add_argument("--cases", default=None, help="list, versions (both; list with --quick)")
+    parser.add_argument("--latencies", default=None, help="ms a request, comma-separated (0,50; 0 with --quick)")
 
 
 def run(arguments: argparse.Namespace) -> Result:
     """Measure scans in one warm process, clients made anew for each; imports are not counted."""
-    rounds = arguments.rounds or (3 if arguments.quick else 30)
+    rounds = arguments.rounds or (1 if arguments.quick else 30)
     sizes = [int(text) for text in (arguments.objects or ("10,1000" if arguments.quick else "10,1000,3000")).split(",")]
-    latencies = [float(text) for text in arguments.latencies.split(",")]
-    rows = [row for case in ("list", "versions") for size in sizes for row in _compared(case, size, latencies, rounds)]
+    latencies = [float(text) for text in (arguments.latencies or ("0" if arguments.quick else "0,50")).split(",")]
+    cases = (arguments.cases or ("list" if arguments.quick else "list,versions")).split(",")
+    rows = [row for case in cases for size in sizes for row in _compared(case, size, latencies, rounds)]
     drawn = [row for row in rows if row["case"] == "list"]
     return Result(
         columns=_COLUMNS,

@@ -17,14 +17,14 @@ from benchmarks.store.process import running
 from benchmarks.store.render import Spec
 
 QUICK = {
-    "scan": ["--keys", "3000", "--peers", "asyncref,obstore", "--cases", "list,mixed"],
-    "memory": ["--keys", "1000,3000", "--cases", "list"],
-    "small": ["--objects", "1000", "--rounds", "1", "--latencies", "0"],
+    "scan": ["--keys", "3000"],
+    "memory": ["--keys", "3000"],
+    "small": ["--objects", "1000"],
     "parse": ["--layouts", "uuid,astral"],
     "scale": ["--keys", "200000", "--layouts", "counter,hot"],
     "layouts": ["--layouts", "astral", "--keys", "3000", "--latency-ms", "5", "--cases", "versions"],
     "throttle": ["--seconds", "1"],
-    "resume": ["--keys", "3000", "--trials", "1", "--cases", "list"],
+    "resume": ["--keys", "3000"],
     "fetch": ["--cases", "small-1k,large", "--tools", "asyncref,obstore", "--share", "0.002"],
     "fetch-small": ["--cases", "small-1k", "--tools", "s5cmd,wandb", "--share", "0.002"],
     "refetch": ["--tools", "asyncref", "--share", "0.002"],
