@@ -21,7 +21,7 @@ from benchmarks.store.render import Spec
 
 ROWS: Final = 20_000
 PAGE_ROWS: Final = 100
-SPREAD: Final = 4
+SPREAD: Final = 3
 """Requests in flight that a listing of 200 pages has to come to, whatever its keys."""
 _NAMESPACE: Final = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 

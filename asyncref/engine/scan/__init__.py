@@ -16,9 +16,9 @@ from typing import Any
 import anyio
 
 from asyncref.engine.flow import Meter, ProgressHook, one_error
+from asyncref.engine.scan.budget import Budget
 from asyncref.engine.scan.job import Heads, Job, Sink
 from asyncref.engine.scan.pages import Pages
-from asyncref.engine.scan.pipeline import Budget
 from asyncref.engine.scan.resume import Resumable
 from asyncref.engine.scan.rows import BadKeys
 from asyncref.engine.scan.spool import Spool

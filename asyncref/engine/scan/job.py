@@ -15,11 +15,12 @@ from asyncref import uri as uris
 from asyncref.backends import open_backend
 from asyncref.backends.base import Backend, NamesPaths, Traits
 from asyncref.engine.flow import Lanes, Meter, Tally
+from asyncref.engine.scan.budget import Budget
 from asyncref.engine.scan.hints import hints_of
 from asyncref.engine.scan.ledger import Ledger, remaining
 from asyncref.engine.scan.moment import moment_of
 from asyncref.engine.scan.pins import Namer, Pinner
-from asyncref.engine.scan.pipeline import Budget, Emit, Lister
+from asyncref.engine.scan.pipeline import Emit, Lister
 from asyncref.engine.scan.pushdown import Plan
 from asyncref.engine.scan.rows import BadKeys, RowMaker
 from asyncref.engine.scan.seams import Seams

@@ -11,9 +11,9 @@ import anyio
 import pyarrow as pa
 
 from asyncref.engine.flow import Meter, ProgressHook
+from asyncref.engine.scan.budget import Budget
 from asyncref.engine.scan.job import Heads, Job, Sink
 from asyncref.engine.scan.ledger import Covered
-from asyncref.engine.scan.pipeline import Budget
 from asyncref.engine.scan.rows import BadKeys
 from asyncref.engine.scan.target import Target
 from asyncref.globs import Filter

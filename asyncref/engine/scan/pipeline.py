@@ -7,7 +7,6 @@ goes through a `Lane` (limits, retry, counters).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -22,6 +21,7 @@ from asyncref.backends.base import Backend
 from asyncref.engine.flow import Lane, Lanes, Meter, Tally
 from asyncref.engine.flow.groups import one_error
 from asyncref.engine.scan.advance import Advance
+from asyncref.engine.scan.budget import Budget
 from asyncref.engine.scan.folders import FolderTree
 from asyncref.engine.scan.keyspace import LEARN_PAGES, KeySpace, Span
 from asyncref.engine.scan.ledger import Coverage, Covered
@@ -32,12 +32,11 @@ from asyncref.engine.scan.pushdown import Piece, Plan
 from asyncref.engine.scan.rows import RowMaker, trim
 from asyncref.engine.scan.seams import Seams
 from asyncref.engine.scan.spool import UNORDERED
+from asyncref.engine.scan.walk import walk
 from asyncref.errors import (
     AccessDeniedError,
-    ContainerNotFoundError,
     OrderError,
     ProtocolError,
-    TooManyObjectsError,
     UnsupportedError,
 )
 from asyncref.model import BEHIND_LAST, PAGE_SCHEMA, KeyRange, ListRequest, Page, Pin
@@ -51,34 +50,6 @@ class Emit(Protocol):
 
     async def __call__(self, run: int, rows: pa.RecordBatch, covered: Covered | None = None, /) -> None:
         """Take them."""
-
-
-@dataclass(slots=True)
-class Budget:
-    """`max_objects`, shared by the sources of one scan.
-
-    Args:
-        most: None for no bound.
-        uri: For the error.
-    """
-
-    most: int | None = None
-    uri: str | None = None
-    taken: int = 0
-
-    def take(self, count: int) -> None:
-        """Count rows.
-
-        Raises:
-            TooManyObjectsError: More than `most`.
-        """
-        self.taken += count
-        if self.taken > (math.inf if self.most is None else self.most):
-            raise TooManyObjectsError(
-                f"more than max_objects={self.most} objects",
-                uri=self.uri,
-                hint="raise max_objects, or narrow the prefix",
-            )
 
 
 @dataclass(slots=True)
@@ -139,7 +110,8 @@ class Lister:
         """
         traits = self.backend.traits
         if traits.hierarchical:
-            await self._walk()
+            vanished = await walk(self.prefix, self._folder, workers=self.lane.controller.most)
+            self.meter.skipped["vanished"] += vanished
         elif traits.ordered and traits.ranged:
             await self._share(ranges, seams or Seams())
         elif traits.delimited:
@@ -270,39 +242,8 @@ class Lister:
             where = "where it was to start" if span.position is None else "the last one's end"
             raise OrderError(f"a page starts at {page.first!r}, before {where}", uri=self.uri)
 
-    async def _walk(self) -> None:
-        """List a tree folder by folder, the deepest found first, so that few folders wait."""
-        pending: list[str] = [self.prefix]
-        active = 0
-        changed = anyio.Condition()
-
-        async def worker() -> None:
-            nonlocal active
-            while True:
-                async with changed:
-                    while not pending and active:
-                        await changed.wait()
-                    if not pending:
-                        return
-                    folder = pending.pop()
-                    active += 1
-                try:
-                    await self._folder(folder, pending)
-                except ContainerNotFoundError:
-                    if folder == self.prefix:
-                        raise
-                    self.meter.skipped["vanished"] += 1
-                finally:
-                    active -= 1
-                    async with changed:
-                        changed.notify_all()
-
-        with one_error():
-            async with anyio.create_task_group() as group:
-                for _ in range(self.lane.controller.most):
-                    group.start_soon(worker)
-
     async def _folder(self, folder: str, pending: list[str]) -> None:
+        """List one folder of a tree; add the folders in it to those that are pending."""
         request = ListRequest(prefix=folder, limit=self.backend.traits.page_rows)
         while True:
             page = await self._page(request)
