@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import tempfile
@@ -48,4 +49,5 @@ def _continued(manifest: asyncref.Manifest) -> int:
 
 
 if __name__ == "__main__":
+    gc.freeze()  # as the command line does
     print(json.dumps(uvloop.run(scan(json.loads(sys.argv[1])))))

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asyncref import texts
 from asyncref.engine.scan import paths
 
 compiled = pytest.mark.skipif(paths._entries is None, reason="there was no compiler")
@@ -19,6 +20,7 @@ TAILS = st.text(st.sampled_from("ab./\0\U0001f600é"), max_size=8)
 def without_the_extension(ask, *arguments):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paths, "_entries", None)
+        patch.setattr(texts, "_entries", None)
         return ask(*arguments)
 
 
@@ -43,9 +45,9 @@ def test_order_is_that_of_the_numpy_way_and_of_bytes(keys):
         column = pa.array(candidate, pa.string())
         ascending = [key.encode() for key in candidate]
         expected = all(one < other for one, other in pairwise(ascending))
-        assert paths.ascends(column) is expected
-        assert without_the_extension(paths.ascends, column) is expected
-        assert paths.ascends(pa.array(["~~", *candidate], pa.string()).slice(1)) is expected
+        assert texts.ascends(column) is expected
+        assert without_the_extension(texts.ascends, column) is expected
+        assert texts.ascends(pa.array(["~~", *candidate], pa.string()).slice(1)) is expected
 
 
 @pytest.mark.parametrize("keys", [["p/a", "q/b"], ["p/a", "p"], ["q"]])

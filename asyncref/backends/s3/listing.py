@@ -17,6 +17,7 @@ from asyncref.backends.s3.shape import OddPageError
 from asyncref.errors import BrokenBodyError, ProtocolError
 from asyncref.model import Cursor, ListRequest, Page
 from asyncref.net.http import Reply
+from asyncref.texts import ascends
 
 # First character of Cursor.state, before the last key: whether that key's latest version came.
 _SEEN: Final = "1"
@@ -174,6 +175,9 @@ def _check_latest(rows: Rows, request: ListRequest, asked: Asked, *, truncated: 
             raise _latest_error(carried_key, 0, asked)
         return state if truncated else None
     keys = rows.keys
+    starts_anew = carried_key is None or (carried and keys[0].as_py() != carried_key)
+    if starts_anew and rows.latest.all() and ascends(keys):  # most pages: one version a key
+        return f"{_SEEN}{keys[-1].as_py()}" if truncated else None
     new = np.ones(len(keys), np.bool_)
     new[1:] = pc.not_equal(keys.slice(1), keys.slice(0, len(keys) - 1)).to_numpy(zero_copy_only=False)
     starts = np.flatnonzero(new)

@@ -1,4 +1,4 @@
-"""Columns of keys: their order, and the paths that follow the prefix. Pure.
+"""Keys into paths: what follows the prefix, and what is so of any. Pure.
 
 The compiled `asyncref._entries` looks at every byte once; numpy and Arrow do the same where it is missing.
 """
@@ -24,17 +24,6 @@ ODD: Final = 4
 """A path has a segment that none may have, or a NUL."""
 BAD_SEGMENT: Final = r"^$|(?:^|/)\.\.?(?:/|$)|\x00"
 """What makes a path a bad one: no text, a segment `.` or `..`, a NUL."""
-
-
-def ascends(keys: pa.StringArray) -> bool:
-    """Whether keys ascend strictly in byte order; there are no nulls."""
-    count = len(keys)
-    if count < 2:  # noqa: PLR2004  there is nothing to compare
-        return True
-    if _entries is None:
-        return bool(pc.all(pc.less(keys.slice(0, count - 1), keys.slice(1))).as_py())
-    _, offsets, data = keys.buffers()
-    return _entries.ascending(b"" if data is None else data, offsets, keys.offset, count)
 
 
 def split(keys: pa.StringArray, prefix: str) -> tuple[pa.StringArray, int] | None:

@@ -26,7 +26,6 @@ from asyncref.engine.scan.folders import FolderTree
 from asyncref.engine.scan.keyspace import LEARN_PAGES, KeySpace, Span
 from asyncref.engine.scan.ledger import Coverage, Covered
 from asyncref.engine.scan.moment import Moment
-from asyncref.engine.scan.paths import ascends
 from asyncref.engine.scan.pins import Namer, Pinner
 from asyncref.engine.scan.pushdown import Piece, Plan
 from asyncref.engine.scan.rows import RowMaker, trim
@@ -40,6 +39,7 @@ from asyncref.errors import (
     UnsupportedError,
 )
 from asyncref.model import BEHIND_LAST, PAGE_SCHEMA, KeyRange, ListRequest, Page, Pin
+from asyncref.texts import ascends
 
 _PROBES: Final = -(10**9)  # numbers of ranges of which only the end is known: those of earlier runs are negative, too
 EVERYTHING: Final = (KeyRange(),)

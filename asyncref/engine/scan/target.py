@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 from asyncref.backends.base import Backend, NamesPaths
 from asyncref.engine.flow import Lanes
 from asyncref.engine.scan.moment import Moment
-from asyncref.engine.scan.paths import ascends
 from asyncref.engine.scan.pins import page_of_pins
 from asyncref.engine.scan.pushdown import Piece, Plan, plan
 from asyncref.errors import (
@@ -30,6 +29,7 @@ from asyncref.errors import (
 )
 from asyncref.globs import Filter
 from asyncref.model import BEHIND_LAST, KeyRange, ListRequest, Page, Pin, Source
+from asyncref.texts import ascends
 from asyncref.uri import Reference
 
 
