@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -17,6 +18,7 @@ from asyncref.cli.running import run
 from asyncref.display import human_bytes, human_count
 from asyncref.engine.fetch import DEFAULT_BYTES, FetchReport
 from asyncref.errors import FetchError
+from asyncref.model import Limits
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -42,6 +44,9 @@ def fetch(
     escape: Annotated[
         bool, typer.Option("--escape", help="Escape names that the file system cannot hold side by side.")
     ] = False,
+    bytes_per_second: Annotated[
+        float | None, typer.Option("--bytes-per-second", min=1, help="Cap on the bytes received.")
+    ] = None,
     cache: Annotated[
         bool,
         typer.Option("--cache", help="Keep objects in asyncref's cache folder (ASYNCREF_CACHE) for later fetches."),
@@ -61,6 +66,8 @@ def fetch(
     table = load_prices(prices)
     wanted = {**reach(storage, bounds, place), **selection.globs(), "path_prefix": path_prefix}
     how: dict[str, Any] = {"allow_missing_references": allow_missing, "overwrite": overwrite, "escape": escape}
+    if bytes_per_second is not None:
+        wanted["limits"] = replace(bounds.limits() or Limits(), bytes_per_second=bytes_per_second)
     how |= {"cache": cache, "cache_bytes": cache_bytes, "cache_links": cache_links}
     try:
         report = run(output, lambda hook: verbs.fetch(qualified(source, place), folder, progress=hook, **wanted, **how))

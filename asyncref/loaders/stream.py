@@ -7,7 +7,8 @@ for the next item, so a slow consumer slows the requests down and nothing can wa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import TracebackType
@@ -182,28 +183,30 @@ class _Run:
         place = places.all_of(manifest.sources)
         jobs: list[Job] = []
         number = 0
-        async for entry, span in self._wanted(manifest):
-            if not self.shelf.fits(cost := _cost_bytes(entry if span is None else span)):
-                if jobs:
+        async with aclosing(self._wanted(manifest)) as wanted:
+            async for entry, span in wanted:
+                if not self.shelf.fits(cost := _cost_bytes(entry if span is None else span)):
+                    if jobs:
+                        await send.send(jobs)
+                        jobs = []
+                    await self.shelf.wait_for(cost)
+                source = manifest.sources[entry.source]
+                jobs.append(Job.of(entry, source, place[entry.source], index=number, span=span))
+                number += 1
+                if len(jobs) == _JOBS_AT_ONCE:
                     await send.send(jobs)
                     jobs = []
-                await self.shelf.wait_for(cost)
-            source = manifest.sources[entry.source]
-            jobs.append(Job.of(entry, source, place[entry.source], index=number, span=span))
-            number += 1
-            if len(jobs) == _JOBS_AT_ONCE:
-                await send.send(jobs)
-                jobs = []
         if jobs:
             await send.send(jobs)
 
-    async def _wanted(self, manifest: Manifest) -> AsyncIterator[tuple[Entry, Part | None]]:
+    async def _wanted(self, manifest: Manifest) -> AsyncGenerator[tuple[Entry, Part | None]]:
         for entry, piece in self._pieces:
             whole = piece == Part(0, entry.size)  # then its checksum can be compared
             yield entry, None if whole else piece
         if self.ranges is None:
-            async for entry in _entries(manifest):
-                yield entry, None
+            async with aclosing(_entries(manifest)) as entries:
+                async for entry in entries:
+                    yield entry, None
 
     async def open(self, job: Job) -> Sink:
         """Memory."""
@@ -231,11 +234,12 @@ class _Run:
         self.shelf.put(job.index, item, _cost_of(job))
 
 
-async def _entries(manifest: Manifest) -> AsyncIterator[Entry]:
-    async for batch in batches_of(manifest):
-        for start in range(0, batch.num_rows, _SLICE_ROWS):
-            for entry in entries_of(batch.slice(start, _SLICE_ROWS), manifest.sources):
-                yield entry
+async def _entries(manifest: Manifest) -> AsyncGenerator[Entry]:
+    async with aclosing(batches_of(manifest)) as batches:
+        async for batch in batches:
+            for start in range(0, batch.num_rows, _SLICE_ROWS):
+                for entry in entries_of(batch.slice(start, _SLICE_ROWS), manifest.sources):
+                    yield entry
 
 
 def _length(piece: Part) -> int:

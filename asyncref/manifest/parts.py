@@ -168,7 +168,10 @@ class Reader:
         """First and last path of the file; reads two row groups at most where the file does not say."""
         first, last = self.bounds(0), self.bounds(self.groups - 1)
         if first is None or last is None:
-            return self.group(0)["path"][0].as_py(), self.group(self.groups - 1)["path"][-1].as_py()
+            try:
+                return self.group(0)["path"][0].as_py(), self.group(self.groups - 1)["path"][-1].as_py()
+            except _DAMAGE as error:
+                raise ManifestFormatError(f"damaged: {_first_line(error)}", uri=self._uri) from error
         return first[0], last[1]
 
     def find(self, path: str) -> int:

@@ -173,6 +173,14 @@ async def test_a_folder_that_cannot_be_made_fails_its_entries_alone(
     assert tree(tmp_path) == {"out/open/b": b"2"}
 
 
+async def test_a_rate_holds_over_all_parts(tmp_path: Path) -> None:
+    """The last of ten objects may begin once nine tenths of the time that the cap asks for have passed."""
+    store = store_of(**{f"o{number}": 100_000 for number in range(10)})
+    with mounted(store):
+        report = await fetch(pinned(store), tmp_path, limits=Limits(bytes_per_second=2e6, concurrency=4))
+    assert report.elapsed_s >= 0.45
+
+
 async def test_an_interrupted_command_leaves_with_130_and_only_what_the_next_one_uses(
     moto: S3Server, bucket: str, tmp_path: Path, proxy_to: Callable[[str], Proxy]
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -91,8 +91,8 @@ async def survey(
     return names
 
 
-async def batches_of(manifest: Manifest) -> AsyncIterator[pa.RecordBatch]:
-    """The manifest's batches, read in a thread."""
+async def batches_of(manifest: Manifest) -> AsyncGenerator[pa.RecordBatch]:
+    """The manifest's batches, read in a thread. Who may leave early closes it, lest its end be a task of the loop's."""
     batches = manifest.batches()
     while (batch := await to_thread.run_sync(partial(next, batches, None))) is not None:
         yield batch

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -332,22 +333,24 @@ class _Run:
             table = pa.Table.from_batches(chosen, ENTRY_SCHEMA).sort_by([("size", "descending")])
             for batch in table.combine_chunks().to_batches(_BATCH_ROWS):
                 await self._send_jobs(batch, send)
-        async for rows in self._slices(large, taken=False):
-            await self._send_jobs(rows, send)
+        async with aclosing(self._slices(large, taken=False)) as slices:
+            async for rows in slices:
+                await self._send_jobs(rows, send)
 
-    async def _slices(self, large: npt.NDArray[np.int64], *, taken: bool) -> AsyncIterator[pa.RecordBatch]:
+    async def _slices(self, large: npt.NDArray[np.int64], *, taken: bool) -> AsyncGenerator[pa.RecordBatch]:
         """The manifest's rows, those of the large objects only or all others."""
         start = 0
-        async for batch in batches_of(self.manifest):
-            low, high = np.searchsorted(large, (start, start + batch.num_rows))
-            mask = np.full(batch.num_rows, not taken)
-            mask[large[low:high] - start] = taken
-            if len(settled := self.names.settled[start : start + batch.num_rows]):
-                mask &= ~settled
-            start += batch.num_rows
-            rows = batch if mask.all() else batch.filter(pa.array(mask))
-            for at in range(0, rows.num_rows, _BATCH_ROWS):
-                yield rows.slice(at, _BATCH_ROWS)
+        async with aclosing(batches_of(self.manifest)) as batches:
+            async for batch in batches:
+                low, high = np.searchsorted(large, (start, start + batch.num_rows))
+                mask = np.full(batch.num_rows, not taken)
+                mask[large[low:high] - start] = taken
+                if len(settled := self.names.settled[start : start + batch.num_rows]):
+                    mask &= ~settled
+                start += batch.num_rows
+                rows = batch if mask.all() else batch.filter(pa.array(mask))
+                for at in range(0, rows.num_rows, _BATCH_ROWS):
+                    yield rows.slice(at, _BATCH_ROWS)
 
     async def _send_jobs(self, rows: pa.RecordBatch, send: MemoryObjectSendStream[Sequence[Job]]) -> None:
         jobs: list[Job] = []

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import anyio
-from anyio import to_thread
+from anyio import CancelScope, to_thread
+from anyio.abc import TaskGroup
 
 from asyncref.backends.base import Body, Receive
+from asyncref.engine.fetch.hedging import TICK_S, Flight, Hedging
 from asyncref.engine.fetch.job import Job, Sink
 from asyncref.engine.fetch.plan import Attempt, Part, Step, after, check, found, outcome, request_for
 from asyncref.engine.fetch.sources import Places
@@ -27,6 +30,7 @@ from asyncref.errors import (
 from asyncref.manifest import Manifest
 from asyncref.model import Entry, Limits
 
+_log = logging.getLogger("asyncref.fetch")
 _RESTARTS = 3  # of a body that broke on a server that ignores ranges
 _ODD = 3  # answers that contradict the pin or themselves, until they are taken for the server's last word
 
@@ -37,6 +41,7 @@ class _Cursor:
 
     offset: int
     odd: int = 0
+    flight: Flight | None = None
 
     def once_more(self, error: StorageError) -> AsyncrefError:
         """The error itself, once it came too often to be a slip of something on the way."""
@@ -63,6 +68,8 @@ class Reader:
     meter: Meter
     window_bytes: int = 2**20
     older: Sequence[Manifest] = ()
+    hedging: Hedging = field(default_factory=Hedging)
+    _flights: set[Flight] = field(default_factory=set)
     _windows: list[bytearray] = field(default_factory=list)
     _free_s: float = field(default_factory=time.monotonic)
 
@@ -76,7 +83,41 @@ class Reader:
             StorageError: No attempt is granted.
             RetryableError: The last try's.
         """
-        cursor = _Cursor(part.start)
+        scope = CancelScope()
+        flight = Flight(job, part, sink, scope.cancel)
+        self._flights.add(flight)
+        try:
+            with scope:
+                return await self._read(job, part, sink, _Cursor(part.start, flight=flight))
+        finally:
+            self._flights.discard(flight)
+        return True  # a second request has brought it
+
+    async def hedge(self, group: TaskGroup) -> None:
+        """Send second requests for parts that are far slower than their peers, until cancelled.
+
+        Args:
+            group: Runs them; ended with this.
+        """
+        while True:
+            await anyio.sleep(TICK_S)
+            for flight in self.hedging.late(self._flights, time.monotonic()):
+                group.start_soon(self._second, flight)
+
+    async def _second(self, flight: Flight) -> None:
+        """Read what one part still lacks over another connection; the first request ends if this comes first."""
+        job, rest = flight.job, Part(flight.offset, flight.part.stop)
+        cursor = _Cursor(rest.start)
+        self.meter.retries += 1
+        try:
+            if await job.place.get.call(partial(self._send, job, job.attempt, rest, cursor, flight.sink)):
+                flight.end()
+        except (StorageError, RetryableError) as error:  # the first request is still on its way, and its error counts
+            _log.info("a second request for %s failed: %s", job.entry.ref, error)
+        finally:
+            self.hedging.flying -= 1
+
+    async def _read(self, job: Job, part: Part, sink: Sink, cursor: _Cursor) -> bool:
         refusals: list[StorageError] = []
         while True:
             attempt = job.attempt
@@ -105,6 +146,9 @@ class Reader:
             cursor.offset = 0
             await sink.restart()
         request = request_for(job.key, attempt, Part(cursor.offset, part.stop), job.pin)
+        flight, length, sent_s = cursor.flight, (part.stop or 0) - cursor.offset, time.monotonic()
+        if flight is not None:
+            flight.offset, flight.length, flight.sent_s = cursor.offset, length, sent_s
         try:
             async with job.place.backend.read(request) as body:
                 try:
@@ -114,9 +158,13 @@ class Reader:
                 job.stated = body.answer.checksum or job.stated
                 if as_asked:
                     await self._take(body, job, part, cursor, sink)
+                    self.hedging.note(length, time.monotonic() - sent_s)
                 return as_asked
         except ProtocolError as error:
             odd = error
+        finally:
+            if flight is not None:
+                flight.sent_s = None
         raise cursor.once_more(odd)
 
     async def _take(self, body: Body, job: Job, part: Part, cursor: _Cursor, sink: Sink) -> None:
@@ -153,6 +201,8 @@ class Reader:
                 if window is not None:
                     await sink.write(cursor.offset, (view[:came],))
                 cursor.offset += came
+                if cursor.flight is not None:
+                    cursor.flight.offset = cursor.offset
                 if self.limits.bytes_per_second:
                     await self._pace(came)
         finally:
@@ -168,6 +218,8 @@ class Reader:
             nonlocal held, held_bytes
             await sink.write(cursor.offset, held)
             cursor.offset += held_bytes
+            if cursor.flight is not None:
+                cursor.flight.offset = cursor.offset
             await self._pace(held_bytes)
             held, held_bytes = [], 0
 

@@ -96,8 +96,12 @@ class Transfer:
         async with receive, anyio.create_task_group() as group:
             feed = Feed(lambda: _next(receive))
             group.start_soon(self._guard, group.cancel_scope, lambda: _produce(produce, send))
-            for _ in range(self.workers):
-                group.start_soon(self._guard, group.cancel_scope, lambda: self._work(feed))
+            async with anyio.create_task_group() as beside:
+                beside.start_soon(self.reader.hedge, beside)
+                async with anyio.create_task_group() as working:
+                    for _ in range(self.workers):
+                        working.start_soon(self._guard, group.cancel_scope, lambda: self._work(feed))
+                beside.cancel_scope.cancel()
         if self._fatal is not None:
             raise self._fatal
 
