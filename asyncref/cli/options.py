@@ -66,7 +66,9 @@ class Storage:
         for text in self.storage_option or ():
             key, separator, value = text.partition("=")
             if not (separator and key):
-                raise OptionError(f"--storage-option takes KEY=VALUE, not {text!r}", hint="such as region=eu-west-1")
+                raise OptionError(  # the text itself may be a secret
+                    "--storage-option takes KEY=VALUE", hint="such as region=eu-west-1"
+                )
             found[key] = {"true": True, "false": False}.get(value.lower(), value)
         if self.endpoint_url:
             found["endpoint_url"] = self.endpoint_url

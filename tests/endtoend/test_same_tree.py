@@ -223,6 +223,19 @@ def test_the_tree_has_2000_files_and_every_gap_a_reason() -> None:
     assert all(name in NAMES and reason for gaps in LACKS.values() for name, reason in gaps.items())
 
 
+@pytest.mark.parametrize("storage", [name for name in LACKS if name != "radosgw"])
+async def test_a_forecast_of_what_is_small_is_what_a_scan_then_costs(
+    storage: str, request: pytest.FixtureRequest
+) -> None:
+    store: Store = request.getfixturevalue(f"{storage}_store")
+    await store.put(small(storage))
+    (forecast,) = await asyncref.forecast(store.uri, storage_options=store.options)
+    manifest = await asyncref.scan(store.uri, storage_options=store.options)
+    assert forecast.exact
+    assert (forecast.objects, forecast.bytes) == (len(manifest), manifest.size)
+    assert forecast.scan_requests == manifest.record.requests
+
+
 async def test_one_artifact_mixes_all_storages_is_versioned_diffed_and_fetched(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
