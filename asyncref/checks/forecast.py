@@ -24,8 +24,9 @@ from asyncref.backends.base import Backend
 from asyncref.checks.prices import Cost, Prices
 from asyncref.engine.fetch.plan import parts_of
 from asyncref.engine.flow import Lane, Lanes, Meter, ProgressHook, one_error
-from asyncref.engine.scan.keyspace import LEARN_PAGES, KeySpace, Span
+from asyncref.engine.scan.keyspace import LEARN_PAGES, KeySpace
 from asyncref.engine.scan.rows import trim
+from asyncref.engine.scan.span import Span
 from asyncref.engine.scan.target import Finder, Listing, Single, Target
 from asyncref.model import BEHIND_LAST, KeyRange, Limits, ListRequest, Page, Source
 

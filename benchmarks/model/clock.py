@@ -19,8 +19,9 @@ from typing import Any, Final, cast
 import pyarrow as pa
 
 from asyncref.engine.flow import Controller
-from asyncref.engine.scan.keyspace import LEARN_PAGES, Span
+from asyncref.engine.scan.keyspace import LEARN_PAGES
 from asyncref.engine.scan.ledger import Coverage, Covered, remaining
+from asyncref.engine.scan.span import Span
 from asyncref.model import Cursor, KeyRange, Limits, Page
 from benchmarks.model.keys import Keys
 from benchmarks.model.splitters import Splitter

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from asyncref.engine.scan.keyspace import KeySpace, Span
+from asyncref.engine.scan.keyspace import KeySpace
+from asyncref.engine.scan.span import Span
 from asyncref.model import Page
 from benchmarks.model.keys import PREFIX
 

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncref.engine.scan.alphabet import is_legal
-from asyncref.engine.scan.keyspace import KeySpace, Span
+from asyncref.engine.scan.keyspace import KeySpace
 from asyncref.engine.scan.seams import Seams
+from asyncref.engine.scan.span import Span
 from asyncref.model import Cursor, Page
 
 EMPTY = pa.RecordBatch.from_pylist([], schema=pa.schema([]))

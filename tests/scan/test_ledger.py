@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncref.engine.flow import Tally
-from asyncref.engine.scan.keyspace import KeySpace, Span
+from asyncref.engine.scan.keyspace import KeySpace
 from asyncref.engine.scan.ledger import Block, Coverage, Covered, Ledger, chains, header, line, remaining
 from asyncref.engine.scan.seams import Seams
+from asyncref.engine.scan.span import Span
 from asyncref.model import Cursor, KeyRange, Page
 from tests.scan.test_keyspace import SHAPES
 

@@ -28,29 +28,17 @@ from typing import Final
 
 from asyncref.engine.scan.alphabet import Alphabet, behind, common_prefix
 from asyncref.engine.scan.outlook import SAME, Outlook, look
+from asyncref.engine.scan.span import GROWTH, Span
+from asyncref.engine.scan.waste import allowance
 from asyncref.model import KeyRange, Page
 
-GROWTH: Final = 64.0
-"""How many times the known rows a leap reaches. Each miss takes the root; time and finds bring it back.
-
-So far, because a small listing may have one request in vain: if that finds something, so much is known that more
-may be tried.
-"""
 LEAST_GROWTH: Final = 1.15
 GROWTH_AGAIN: Final = 3.0
 REGROWTH: Final = 1.05
 LEAST_PAGES: Final = 4.0
 """A span with fewer pages left than this is not worth a cut: both halves end in a partly filled page."""
-FREE_WASTE: Final = 1.0
-"""Requests in vain that any listing may cost: see `KeySpace._waste` for what larger ones may."""
-FEW_PAGES: Final = 20
-SOME_PAGES: Final = 80
-RAMP: Final = 0.25
-WASTE_A_PAGE: Final = 0.07
 GUESS: Final = 2.0
 """What a guess counts at most, in multiples of what was found."""
-TRUST: Final = 0.25
-"""What a page that is only expected counts, beside one that was read, when waste is allowed."""
 LEARN_PAGES: Final = 16
 """Pages of a span from which keys in the middle are learnt; later ones give their first and last."""
 KNOWN_PAGES: Final = 128
@@ -59,52 +47,6 @@ PATIENCE: Final = 8
 """A search for cuts that was in vain is repeated when a share of the spans, one in so many, has gone on by a page."""
 FIRST_COURAGE: Final = 8.0
 MOST_COURAGE: Final = 64.0
-
-
-@dataclass(slots=True, eq=False)
-class Span:
-    """One range in the hands of one worker.
-
-    Attributes:
-        run: Its number; rows of a span ascend.
-        after: Exclusive lower end; None for the start of the prefix.
-        last: Inclusive upper end; None for the end of the prefix. Stealing lowers it.
-        position: The last key that the server went through; None before the first page.
-        pages: Pages read.
-        rows: Rows kept.
-        base: Where its rows are counted from: `after`, or the first key of all.
-        origin: Where the present stretch began: up to the position, keys have been about evenly dense.
-        stretch: Rows of that stretch.
-        beyond: A key behind the end, and how many rows were found from the end to there.
-        left: Rows in `(position, last]`, expected.
-        sure: Whether that is more than a guess.
-        growth: How far the next leap reaches, in multiples of what is known.
-        nearest: Where the model expects nothing more: None before any leap by the wider model; True: leap right behind
-            what is expected; False: that, too, was in vain.
-        waits: A leap from this span is unanswered.
-        unread: First key and rows of the pages that the estimate does not know yet.
-        known: The last key that it knows.
-        heritage: Origin, position and rows of the stretch before the cut that made this span: it may go on here.
-    """
-
-    run: int
-    after: str | None
-    last: str | None
-    position: str | None = None
-    pages: int = 0
-    rows: int = 0
-    base: str = ""
-    origin: str = ""
-    stretch: int = 0
-    beyond: tuple[str, int] | None = None
-    left: float = 0.0
-    sure: bool = False
-    growth: float = GROWTH
-    nearest: bool | None = None
-    waits: bool = False
-    unread: tuple[str, int] | None = None
-    known: str | None = None
-    heritage: tuple[str, str, int] | None = None
 
 
 @dataclass(slots=True)
@@ -260,10 +202,7 @@ class KeySpace:
                 unanswered += 1
             elif span.beyond is not None:
                 ends += 1
-        trusted = expected if self.pages > FEW_PAGES else min(expected, self.rows)
-        pages = self.pages + TRUST * trusted / self.page_rows
-        ramp = RAMP * min(SOME_PAGES - FEW_PAGES, max(0.0, pages - FEW_PAGES))
-        allowed = FREE_WASTE + ramp + WASTE_A_PAGE * max(0.0, pages - SOME_PAGES)
+        allowed = allowance(self.pages, self.rows, expected=expected, page_rows=self.page_rows)
         return allowed, self._wasted + min(ends, ends / 2 + 1) + unanswered, unanswered
 
     def _advance(self, span: Span, last: str) -> None:

@@ -23,13 +23,14 @@ from asyncref.engine.flow.groups import one_error
 from asyncref.engine.scan.advance import Advance
 from asyncref.engine.scan.budget import Budget
 from asyncref.engine.scan.folders import FolderTree
-from asyncref.engine.scan.keyspace import LEARN_PAGES, KeySpace, Span
+from asyncref.engine.scan.keyspace import LEARN_PAGES, KeySpace
 from asyncref.engine.scan.ledger import Coverage, Covered
 from asyncref.engine.scan.moment import Moment
 from asyncref.engine.scan.pins import Namer, Pinner
 from asyncref.engine.scan.pushdown import Piece, Plan
 from asyncref.engine.scan.rows import RowMaker, trim
 from asyncref.engine.scan.seams import Seams
+from asyncref.engine.scan.span import Span
 from asyncref.engine.scan.spool import UNORDERED
 from asyncref.engine.scan.walk import walk
 from asyncref.errors import (
