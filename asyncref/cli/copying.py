@@ -16,7 +16,7 @@ from asyncref.cli.options import Bounds, Output, Place, Selection, Storage, grou
 from asyncref.cli.output import emit_fields, emit_json, emit_lines
 from asyncref.cli.running import run
 from asyncref.display import human_bytes, human_count
-from asyncref.engine.fetch import DEFAULT_BYTES, FetchReport
+from asyncref.engine.fetch import DEFAULT_BYTES, Checksum, FetchReport
 from asyncref.errors import FetchError
 from asyncref.model import Limits
 
@@ -44,6 +44,9 @@ def fetch(
     escape: Annotated[
         bool, typer.Option("--escape", help="Escape names that the file system cannot hold side by side.")
     ] = False,
+    checksum: Annotated[
+        Checksum, typer.Option("--checksum", help="Checks of content: where a pin has one, every kind, or none.")
+    ] = "auto",
     bytes_per_second: Annotated[
         float | None, typer.Option("--bytes-per-second", min=1, help="Cap on the bytes received.")
     ] = None,
@@ -68,7 +71,7 @@ def fetch(
     how: dict[str, Any] = {"allow_missing_references": allow_missing, "overwrite": overwrite, "escape": escape}
     if bytes_per_second is not None:
         wanted["limits"] = replace(bounds.limits() or Limits(), bytes_per_second=bytes_per_second)
-    how |= {"cache": cache, "cache_bytes": cache_bytes, "cache_links": cache_links}
+    how |= {"checksum": checksum, "cache": cache, "cache_bytes": cache_bytes, "cache_links": cache_links}
     try:
         report = run(output, lambda hook: verbs.fetch(qualified(source, place), folder, progress=hook, **wanted, **how))
     except FetchError as error:

@@ -25,6 +25,7 @@ _FLAGS: Final = {
     "allow_partial=True": "--allow-partial",
     "anon=True": "--anon",
     "bad_keys='skip'": "--bad-keys skip",
+    "checksum='never'": "--checksum never",
     "escape=True": "--escape",
     "overwrite=True": "--overwrite",
 }
