@@ -8,7 +8,8 @@ from typing import Any, Self
 from asyncref.artifacts.offered import refuse
 from asyncref.errors import UsageError
 from asyncref.manifest import Manifest
-from asyncref.model import Entry, Record
+from asyncref.model import Entry
+from asyncref.record import Record
 from asyncref.registry import Registry, RunRecord, Version, names
 from asyncref.registry.records import moment
 

@@ -9,7 +9,8 @@ from dataclasses import asdict
 import pyarrow as pa
 
 from asyncref.manifest import Manifest, Run, build
-from asyncref.model import ENTRY_SCHEMA, Proof, Record, Source
+from asyncref.model import ENTRY_SCHEMA, Source
+from asyncref.record import Proof, Record
 
 
 def merge(manifests: Sequence[Manifest]) -> Manifest:

@@ -19,7 +19,8 @@ from asyncref.errors import ContainerNotFoundError, NotFoundError
 from asyncref.globs import Filter
 from asyncref.manifest import Diff, Manifest, Run, build
 from asyncref.manifest.diff import Change, Pairs
-from asyncref.model import Limits, Record, Source
+from asyncref.model import Limits, Source
+from asyncref.record import Record
 
 SCHEMA: Final = "asyncref.status/1"
 _WORDS: Final = {"removed": "gone", "added": "new", "changed": "changed", "version_only": "newer_version"}

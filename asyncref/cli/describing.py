@@ -8,7 +8,8 @@ from typing import Any
 from asyncref.cli.output import emit_fields, human_time
 from asyncref.display import human_bytes, human_count
 from asyncref.manifest import Manifest
-from asyncref.model import Entry, Proof
+from asyncref.model import Entry
+from asyncref.record import Proof
 from asyncref.registry import Version
 
 

@@ -10,7 +10,8 @@ from typing import Final
 from asyncref.manifest.merge import Run, merged
 from asyncref.manifest.table import Manifest
 from asyncref.manifest.writer import write
-from asyncref.model import Record, Source
+from asyncref.model import Source
+from asyncref.record import Record
 
 __all__ = ["Run", "build"]
 

@@ -22,7 +22,8 @@ import orjson
 
 from asyncref.errors import ManifestFormatError, ManifestVersionError
 from asyncref.manifest.table import Manifest
-from asyncref.model import Entry, Pin, Record, Source
+from asyncref.model import Entry, Pin, Source
+from asyncref.record import Record
 
 Form = Literal["core", "sdk"]
 _VERSION: Final = 1

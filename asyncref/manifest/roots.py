@@ -13,7 +13,8 @@ import orjson
 from asyncref.errors import ManifestFormatError, ManifestVersionError
 from asyncref.manifest.digest import FORMAT
 from asyncref.manifest.parts import Part
-from asyncref.model import Proof, Record, Source
+from asyncref.model import Source
+from asyncref.record import Proof, Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,8 @@ from asyncref.manifest.parts import Part, Reader, Writer, stamp_of
 from asyncref.manifest.roots import Root
 from asyncref.manifest.rows import LOGICAL_SCHEMA, batch_of, entries_of, expand
 from asyncref.manifest.writer import Scratch, Written, write
-from asyncref.model import Entry, Record, Source
+from asyncref.model import Entry, Source
+from asyncref.record import Record
 
 _ENTRIES_A_BATCH = 65_536
 

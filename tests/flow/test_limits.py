@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncref.engine.flow import Controller
+from asyncref.errors import OptionError
 from asyncref.model import Limits
 from tests.flow.simulated import TokenServer, simulate
 
@@ -103,3 +104,21 @@ def test_statistics_show_the_state() -> None:
     assert state["window"] == state["most"] == 64
     assert state["latency_s"] == pytest.approx(0.02, rel=0.2)
     assert state["accepted"] > 900
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"concurrency": 0},
+        {"concurrency": -1},
+        {"requests_per_second": 0},
+        {"attempts": 0},
+        {"queue_pages": -1},
+        {"idle_timeout_s": math.nan},
+        {"memory_bytes": 0},
+        {"backoff_s": -1},
+    ],
+)
+def test_a_limit_that_nothing_can_keep_to_is_refused_by_name(wrong: dict[str, float]) -> None:
+    with pytest.raises(OptionError, match=next(iter(wrong))):
+        Limits(**wrong)  # type: ignore[arg-type]

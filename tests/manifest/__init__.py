@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from asyncref.manifest import Run
 from asyncref.manifest.columns import fixed_column
 from asyncref.manifest.rows import batch_of
-from asyncref.model import ENTRY_SCHEMA, Entry, Pin, Record, Source
+from asyncref.model import ENTRY_SCHEMA, Entry, Pin, Source
+from asyncref.record import Record
 
 SOURCES = (
     Source(uri="s3://bucket/data/", scheme="s3", container="bucket", prefix="data/"),

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from asyncref.manifest import Manifest
-from asyncref.model import Entry, Pin, Record, Source
+from asyncref.model import Entry, Pin, Source
+from asyncref.record import Record
 
 SOURCE = Source(uri="s3://bucket/data/", scheme="s3", container="bucket", prefix="data/")
 WHEN = datetime(2024, 5, 1, tzinfo=UTC)

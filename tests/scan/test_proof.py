@@ -18,7 +18,8 @@ from asyncref.engine.scan.spool import Spool
 from asyncref.errors import NothingFoundError, PartialScanError, ScanError, ServerError, TooManyObjectsError
 from asyncref.globs import Filter
 from asyncref.manifest import Manifest
-from asyncref.model import ENTRY_SCHEMA, Limits, Proof
+from asyncref.model import ENTRY_SCHEMA, Limits
+from asyncref.record import Proof
 from asyncref.registry import Registry
 from asyncref.testing import Faults, MemoryStore, mounted
 

@@ -34,7 +34,8 @@ from asyncref.errors import (
 )
 from asyncref.globs import Filter
 from asyncref.manifest import Manifest, build
-from asyncref.model import Limits, Proof, Record, Source
+from asyncref.model import Limits, Source
+from asyncref.record import Proof, Record
 
 __all__ = ["BadKeys", "Heads", "Pages", "Target", "scan"]
 
