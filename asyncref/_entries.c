@@ -100,7 +100,7 @@ entries(PyObject *Py_UNUSED(module), PyObject *args)
     Scan scan;
     scan.cells = NULL;
     scan.row_kinds = NULL;
-    scan.rows = scan.room = scan.tag_count = 0;
+    scan.rows = scan.room = scan.tag_count = scan.run_count = scan.run_kind = 0;
     memset(scan.filled, 0, sizeof scan.filled);
     scan.kind_count = read_names(names, scan.kinds);
     scan.column_count = scan.kind_count < 0 ? -1 : read_names(columns, scan.columns);

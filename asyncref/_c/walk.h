@@ -9,6 +9,7 @@
 #define MOST_DEPTH 16  /* elements within elements */
 #define MOST_NAMES 16  /* names of entries; columns */
 #define NO_TAG (-1)
+#define MOST_RUNS 32   /* pieces of tags in an entry that is taken for a pattern */
 
 typedef struct {
     const char *bytes;
@@ -26,12 +27,21 @@ typedef struct {
     int next;          /* the tag that last came behind it: a guess that is nearly always right */
 } Tag;
 
+/* Tags of an entry that follow each other without text, and the column whose value comes behind them, or -1. */
+typedef struct {
+    const char *at;
+    Py_ssize_t length;
+    int column;
+} Run;
+
 typedef struct {
     const char *end; /* of the entries; nothing is read from here on */
     Name kinds[MOST_NAMES], columns[MOST_NAMES];
     int kind_count, column_count;
     Tag tags[MOST_TAGS];
     int tag_count;
+    Run runs[MOST_RUNS]; /* the last entry that was read tag by tag: most others have the same tags */
+    int run_count, run_kind;
     /* Rows so far: `cells` holds start and end of every column, row by row. */
     int64_t *cells;
     int8_t *row_kinds;
@@ -171,13 +181,87 @@ add_row(Scan *scan, int kind)
     return 1;
 }
 
+/* Takes the row's entry, read tag by tag and ending at `end`, for the pattern of those that follow. */
+static void
+learn_runs(Scan *scan, const char *body, const char *start, const char *end)
+{
+    const int64_t *cells = scan->cells + 2 * (scan->rows - 1) * scan->column_count;
+    const char *p = start;
+    scan->run_count = 0;
+    for (int run = 0; run < MOST_RUNS; run++) {
+        const char *first = p;
+        do { /* a tag has no `>` but at its end: `read_tag` saw to that */
+            const char *close = memchr(p, '>', (size_t)(end - p));
+            if (close == NULL) {
+                return;
+            }
+            p = close + 1;
+        } while (p < end && *p == '<');
+        scan->runs[run] = (Run){first, p - first, -1};
+        if (p == end) {
+            scan->run_count = run + 1;
+            scan->run_kind = scan->row_kinds[scan->rows - 1];
+            break;
+        }
+        for (int c = 0; c < scan->column_count; c++) {
+            if (cells[2 * c] == p - body) {
+                scan->runs[run].column = c;
+            }
+        }
+        p = memchr(p, '<', (size_t)(end - p));
+        if (p == NULL) {
+            return;
+        }
+    }
+    for (int c = 0; c < scan->column_count; c++) {
+        if (cells[2 * c] >= 0 && cells[2 * c] == cells[2 * c + 1]) {
+            scan->run_count = 0; /* an empty value: it may lie within a run, where another entry's would not be seen */
+        }
+    }
+}
+
+/* Reads one more entry of the pattern. Where it ends; NULL: it is none, or (with an exception set) no memory. */
+static const char *
+follow_runs(Scan *scan, const char *body, const char *p)
+{
+    const char *starts[MOST_RUNS], *ends[MOST_RUNS];
+    for (int i = 0; i < scan->run_count; i++) {
+        const Run *run = &scan->runs[i];
+        if (run->length > scan->end - p || memcmp(p, run->at, (size_t)run->length) != 0) {
+            return NULL;
+        }
+        p += run->length;
+        if (i + 1 < scan->run_count) {
+            starts[i] = p;
+            p = memchr(p, '<', (size_t)(scan->end - p));
+            if (p == NULL) {
+                return NULL;
+            }
+            ends[i] = p;
+        }
+    }
+    if (!scan->run_count || !add_row(scan, scan->run_kind)) {
+        return NULL;
+    }
+    int64_t *cells = scan->cells + 2 * (scan->rows - 1) * scan->column_count;
+    for (int i = 0; i + 1 < scan->run_count; i++) {
+        int column = scan->runs[i].column;
+        if (column >= 0) {
+            cells[2 * column] = starts[i] - body;
+            cells[2 * column + 1] = ends[i] - body;
+            scan->filled[column]++;
+        }
+    }
+    return p;
+}
+
 /* Reads all entries. True: done; false: something unusual, or (with an exception set) no memory. */
 static int
 walk(Scan *scan, const char *body, const char *first)
 {
     int open[MOST_DEPTH]; /* the tags that are open, outermost first */
     int depth = 0, before = NO_TAG, leaf = 0; /* leaf: nothing but text since the last opening tag */
-    const char *value = first, *p = first;
+    const char *value = first, *p = first, *entry = first;
     while (p < scan->end && (*p == '<' || (p = memchr(p, '<', (size_t)(scan->end - p))) != NULL)) {
         if (scan->end - p < 2) {
             return 0;
@@ -199,6 +283,15 @@ walk(Scan *scan, const char *body, const char *first)
             }
             leaf = 0;
             p = after;
+            if (depth == 0) {
+                learn_runs(scan, body, entry, p);
+                for (const char *next = p; next != NULL; next = follow_runs(scan, body, next)) {
+                    p = next;
+                }
+                if (PyErr_Occurred()) {
+                    return 0;
+                }
+            }
             continue;
         }
         before = find_tag(scan, p, before);
@@ -206,6 +299,9 @@ walk(Scan *scan, const char *body, const char *first)
             return 0;
         }
         const Tag *tag = &scan->tags[before];
+        if (depth == 0) {
+            entry = p;
+        }
         p += tag->length;
         if (depth == 0) {
             if (tag->kind < 0 || tag->length != tag->name + 2 || !add_row(scan, tag->kind)) {
