@@ -1,8 +1,10 @@
-/* The hot loops of a listing's page: where its entries' values lie, and those values as Arrow's buffers.
+/* The hot loops of a listing: where the values of a page's entries lie, those values as Arrow's buffers, and what is
+   asked of columns of text.
 
-   An optional extension: asyncref/backends/s3/{shape,columns}.py and engine/scan/rows.py do the same without it, and
-   define what is right. A function here answers only for input of the usual form and returns None for all else,
-   upon which the caller goes on with the numpy way. So nothing here has to know every oddity of XML or of times.
+   An optional extension: asyncref/backends/s3/{shape,columns}.py, engine/scan/paths.py, texts.py and manifest/digest.py
+   do the same without it, and define what is right. What reads a page answers only for input of the usual form and
+   returns None for all else, upon which the caller goes on in the other way. So nothing here has to know every oddity
+   of XML or of times.
 
    Rules of this file: the bytes are untrusted, so nothing is read outside of the body; no state is kept between calls;
    the GIL stays held, since a call takes a tenth of a millisecond and the buffers must not change in the meantime. */
@@ -273,6 +275,47 @@ tails(PyObject *Py_UNUSED(module), PyObject *args)
     return good ? Py_BuildValue("NNi", data, offsets, marks) : Py_NewRef(Py_None);
 }
 
+PyDoc_STRVAR(lines_doc, "lines(data, offsets, first, rows, digests)\n--\n\n"
+                        "Each text of a slice of Arrow's strings, a colon, the hex digits of 16 bytes a row, and a line feed.");
+
+static PyObject *
+lines(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    Strings strings;
+    Py_buffer digests;
+    PyObject *result = NULL;
+    if (!PyArg_ParseTuple(args, "y*y*nny*", &strings.data, &strings.offsets, &strings.first, &strings.rows, &digests)) {
+        return NULL;
+    }
+    if (are_sound(&strings)) {
+        if (digests.len / 16 != strings.rows || digests.len % 16 != 0) {
+            PyErr_SetString(PyExc_ValueError, "offsets and digests of different lengths");
+        }
+        else {
+            int32_t length = offset_of(&strings, strings.rows) - offset_of(&strings, 0);
+            result = PyBytes_FromStringAndSize(NULL, length + 34 * strings.rows);
+        }
+    }
+    if (result != NULL) {
+        char *out = PyBytes_AsString(result);
+        const unsigned char *digest = digests.buf;
+        for (Py_ssize_t row = 0; row < strings.rows; row++) {
+            Value text = string_of(&strings, row);
+            memcpy(out, text.at, (size_t)text.length);
+            out += text.length;
+            *out++ = ':';
+            for (int i = 0; i < 16; i++, digest++) {
+                *out++ = "0123456789abcdef"[*digest >> 4];
+                *out++ = "0123456789abcdef"[*digest & 15];
+            }
+            *out++ = '\n';
+        }
+    }
+    let_go(&strings);
+    PyBuffer_Release(&digests);
+    return result;
+}
+
 static PyMethodDef methods[] = {
     {"entries", entries, METH_VARARGS, entries_doc},
     {"integers", integers, METH_VARARGS, integers_doc},
@@ -282,6 +325,7 @@ static PyMethodDef methods[] = {
     {"texts", texts, METH_VARARGS, texts_doc},
     {"ascending", ascending, METH_VARARGS, ascending_doc},
     {"tails", tails, METH_VARARGS, tails_doc},
+    {"lines", lines, METH_VARARGS, lines_doc},
     {NULL, NULL, 0, NULL},
 };
 

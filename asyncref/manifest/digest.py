@@ -28,6 +28,11 @@ from asyncref.manifest.columns import (
 from asyncref.manifest.rows import digests
 from asyncref.model import Source
 
+try:
+    from asyncref import _entries
+except ImportError:  # there was no compiler
+    _entries = None  # type: ignore[assignment]
+
 FORMAT: Final = 1
 _HEAD: Final = b"wandb-artifact-manifest-v1\n"
 _TEXTS: Final = ("path", "ref", "etag", "digest", "version", "checksum")
@@ -103,10 +108,13 @@ class _Stream:
         return present + self._lengths.digest() + self._values.digest()
 
 
-def _lines(batch: pa.RecordBatch, sources: Sequence[Source]) -> memoryview:
+def _lines(batch: pa.RecordBatch, sources: Sequence[Source]) -> memoryview | bytes:
     """`path:digest` and a line feed of every row, as one buffer."""
     path, etag16 = batch["path"], batch["etag16"]
     if etag16.null_count == 0 and is_empty(batch["digest"]):
+        if _entries is not None and len(batch):
+            _, offsets, data = path.buffers()
+            return _entries.lines(b"" if data is None else data, offsets, path.offset, len(path), fixed_rows(etag16))
         tails = np.empty((len(batch), 34), np.uint8)
         tails[:, 0], tails[:, 33] = ord(":"), ord("\n")
         tails[:, 1:33] = hex_rows(fixed_rows(etag16))

@@ -11,6 +11,7 @@ import hmac
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 from urllib.parse import quote
@@ -35,7 +36,13 @@ def path_of(key: str) -> str:
 
 def query_of(parameters: Mapping[str, str]) -> str:
     """Parameters in canonical form: sorted and encoded, so the same text is sent and signed."""
-    return "&".join(sorted(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in parameters.items()))
+    return "&".join(sorted([f"{_quoted(name)}={_quoted(value)}" for name, value in parameters.items()]))
+
+
+@lru_cache(maxsize=256)
+def _quoted(text: str) -> str:
+    """One name or value; kept, since all but the marker is the same in every request of a listing."""
+    return quote(text, safe="~")
 
 
 class Signer:
