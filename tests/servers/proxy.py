@@ -203,17 +203,22 @@ def faulty_proxy(upstream: str) -> Iterator[Proxy]:
     ready = threading.Event()
     proxy = Proxy("")
     stop: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+    running: set[asyncio.Task[None]] = set()
 
     async def serve() -> None:
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             proxy.connections += 1
             proxy.open_connections += 1
+            task = asyncio.current_task()
+            assert task is not None
+            running.add(task)
             try:
                 with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
                     await _Connection(proxy, reader, writer, address.hostname or "", address.port or 80).run()
             finally:
                 proxy.open_connections -= 1
                 writer.transport.abort() if writer.is_closing() else writer.close()
+                running.discard(task)
 
         end = asyncio.Event()
         server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=2**20)
@@ -222,6 +227,9 @@ def faulty_proxy(upstream: str) -> Iterator[Proxy]:
         ready.set()
         await end.wait()
         server.close()
+        if running:  # asyncio 3.11 leaks the socket of a connection whose opening is cancelled
+            await asyncio.wait(running.copy(), timeout=2)
+        await asyncio.sleep(0.01)  # transports close their sockets in a later turn of the loop
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
