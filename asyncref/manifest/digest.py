@@ -114,7 +114,9 @@ def _lines(batch: pa.RecordBatch, sources: Sequence[Source]) -> memoryview | byt
     if etag16.null_count == 0 and is_empty(batch["digest"]):
         if _entries is not None and len(batch):
             _, offsets, data = path.buffers()
-            return _entries.lines(b"" if data is None else data, offsets, path.offset, len(path), fixed_rows(etag16))
+            return _entries.lines(
+                b"" if data is None else data, offsets, path.offset, len(path), fixed_rows(etag16).data
+            )
         tails = np.empty((len(batch), 34), np.uint8)
         tails[:, 0], tails[:, 33] = ord(":"), ord("\n")
         tails[:, 1:33] = hex_rows(fixed_rows(etag16))
