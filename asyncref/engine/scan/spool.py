@@ -25,9 +25,10 @@ import pyarrow.compute as pc
 
 from asyncref.engine.flow import Tally
 from asyncref.engine.scan.ledger import Block, Covered, chains, line
+from asyncref.engine.scan.messages import packed, unpacked
 from asyncref.errors import ManifestError
 from asyncref.manifest import Run
-from asyncref.model import ENTRY_SCHEMA, KeyRange
+from asyncref.model import KeyRange
 
 UNORDERED: Final = -1
 """The run number for rows whose pieces come in no order."""
@@ -52,7 +53,7 @@ class _Place:
     def read(self) -> pa.RecordBatch:
         try:
             raw = os.pread(self.file.fileno(), self.length, self.offset)
-            return pa.ipc.read_record_batch(pa.py_buffer(raw), ENTRY_SCHEMA)
+            return unpacked(raw)
         except (OSError, pa.ArrowInvalid) as error:
             raise ManifestError(f"what was set aside cannot be read: {error}", uri=str(self.file.name)) from error
 
@@ -261,10 +262,11 @@ class Spool:
         return self._file
 
     def _write_batch(self, file: FileIO, batch: pa.RecordBatch) -> _Place:
-        message = batch.serialize()
+        head, message = packed(batch)
+        _write_whole(file, head)
         _write_whole(file, message)
-        place = _Place(file, self._end, message.size)
-        self._end += message.size
+        place = _Place(file, self._end, len(head) + message.size)
+        self._end += place.length
         return place
 
     def _add(self, run: int, batches: list[pa.RecordBatch], held: Sequence[_Place | pa.RecordBatch]) -> None:
