@@ -36,7 +36,7 @@ SEEDS = int(os.environ.get("ASYNCREF_FAULT_SEEDS", "1"))
 OBJECTS = int(os.environ.get("ASYNCREF_FAULT_OBJECTS", "200"))
 LARGE = 2
 SHARE = 0.05
-LIMITS = Limits(backoff_s=0.01, idle_timeout_s=0.5, concurrency=16)
+LIMITS = Limits(backoff_s=0.01, idle_timeout_s=2.0, concurrency=16)  # the proxy reads 17 MB before it answers
 
 
 def contents_of(count: int) -> dict[str, bytes]:
