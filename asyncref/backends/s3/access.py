@@ -108,9 +108,12 @@ class Access:
         Raises:
             AsyncrefError: The error for whatever is not status 200.
         """
-        async with self.request(call) as (response, url):
-            body = b"".join([chunk async for chunk in self.chunks(response, url, call.asked)])
+        response, url = await self._send(call)
+        try:
+            body = await self._pool.read(response, url=url, uri=call.asked.uri)
             return Reply(response.status, response.headers, body)
+        finally:
+            response.close()
 
     @asynccontextmanager
     async def request(self, call: Call) -> AsyncIterator[tuple[Response, str]]:
@@ -121,19 +124,30 @@ class Access:
         Raises:
             AsyncrefError: The error for every status other than 200 and 206.
         """
+        response, url = await self._send(call)
+        try:
+            yield response, url
+        finally:
+            response.close()
+
+    async def _send(self, call: Call) -> tuple[Response, str]:
+        """What `request` does on entry; whoever calls it has to close the response."""
         for corrected in (False, True):
             endpoint, signer = await self._target()
             url, sent = await self._prepare(endpoint, signer, call)
-            async with self._pool.request(call.method, url, sent, uri=call.asked.uri) as response:
-                if response.status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
-                    yield response, url
-                    return
-                body = b""
+            response = await self._pool.send(call.method, url, sent, uri=call.asked.uri)
+            if response.status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
+                return response, url
+            body = b""
+            try:
                 async for chunk in self.chunks(response, url, call.asked):
                     if len(body) < _ERROR_BYTES:
                         body += chunk
+            finally:
+                response.close()
             if corrected or not self._correct(response.status, response.headers, body, endpoint, signer):
                 raise self._failure(response.status, response.headers, body, endpoint, call.asked)
+        raise AssertionError("the second try returns or raises")
 
     def chunks(self, response: Response, url: str, asked: Asked) -> AsyncIterator[bytes]:
         """The bytes of an answer as they come."""

@@ -7,6 +7,7 @@ goes through a `Lane` (limits, retry, counters).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -279,9 +280,10 @@ class Lister:
         return page if moment is None else moment(page)
 
     async def _deliver(self, run: int, page: pa.RecordBatch, tally: Tally, covered: Covered | None = None) -> None:
-        before = self.meter.skipped.copy()
+        counted = self.meter.skipped
+        before = counted.copy() if counted else None  # most scans leave nothing out
         rows = self.rows(page)
-        skipped = self.meter.skipped - before
+        skipped = Counter(counted) if before is None else counted - before
         if self.pinner is not None and (count := rows.num_rows):
             rows = await self.pinner(rows)
             skipped["vanished"] += count - rows.num_rows
