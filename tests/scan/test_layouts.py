@@ -90,3 +90,14 @@ async def test_every_key_of_a_layout_is_listed_once_with_its_latest_version(layo
         truth = list(latest_versions(store))
     assert len(truth) < spec.keys
     assert [(f"data/{entry.path}", entry.pin.version) for entry in manifest] == truth
+
+
+@pytest.mark.parametrize("inclusive", [0, 1])
+async def test_the_older_versions_of_a_key_are_passed_over_where_the_server_can(inclusive: int) -> None:
+    spec = Spec(layout="deep", keys=500, versions=1, deep_versions=60 * PAGE_ROWS, kinds=("versions",))
+    with running(spec, inclusive=inclusive) as store:
+        manifest = await scanned(store)
+        requests = store.counts()["requests"]["versions"]
+        truth = list(latest_versions(store))
+    assert [(f"data/{entry.path}", entry.pin.version) for entry in manifest] == truth
+    assert requests >= 60 if inclusive else requests <= 15  # Ceph begins the key again: its markers are followed then
