@@ -12,7 +12,7 @@ import uvloop
 
 import asyncref
 import asyncref.backends.http
-import asyncref.verbs  # the face loads it when first asked, which is no part of a scan
+import asyncref.verbs.scanning  # the face loads it when first asked, which is no part of a scan
 from asyncref.backends.file import local
 from benchmarks.peers.tree_walk import delay
 
