@@ -1,4 +1,4 @@
-"""How many objects and bytes per CPU-second does asyncref bring back, beside other clients?
+"""What the benchmarks of fetch share: how many objects and bytes per CPU-second, beside other clients.
 
 All tools read the same objects of a synthetic bucket in the same run, one after the other, several rounds, into a folder in
 memory (/dev/shm where there is one) or through memory; medians are shown. Start-up (one object) is measured in the same
@@ -141,7 +141,7 @@ TOOLS: Final = (
 )
 
 
-def options(parser: argparse.ArgumentParser, cases: Sequence[str] = tuple(CASES)) -> None:
+def options(parser: argparse.ArgumentParser, cases: Sequence[str]) -> None:
     """Declare this benchmark's options.
 
     Args:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.__main__ import main
+from benchmarks.__main__ import NAMES, main
 from benchmarks.measure import PeerFailedError, measure
 from benchmarks.peers import PEERS
 from benchmarks.report import Demand, Result, publish, worst
@@ -25,8 +25,8 @@ QUICK = {
     "layouts": ["--layouts", "astral", "--keys", "3000", "--latency-ms", "5", "--cases", "versions"],
     "throttle": ["--seconds", "1"],
     "resume": ["--keys", "3000"],
-    "fetch": ["--cases", "small-1k,large", "--tools", "asyncref,obstore", "--share", "0.002"],
-    "fetch-small": ["--cases", "small-1k", "--tools", "s5cmd,wandb", "--share", "0.002"],
+    "fetch-small": ["--cases", "small-1k", "--tools", "asyncref,s5cmd,wandb", "--share", "0.002"],
+    "fetch-large": ["--tools", "asyncref,obstore", "--share", "0.002"],
     "refetch": ["--tools", "asyncref", "--share", "0.002"],
     "stream": ["--cases", "stream-10k", "--tools", "obstore", "--share", "0.002"],
     "gcs": ["--keys", "3000", "--layouts", "folders", "--latency-ms", "5"],
@@ -44,6 +44,15 @@ def test_a_benchmark_writes_its_figures_with_commit_and_machine(name: str, tmp_p
     assert found["question"].endswith("?")
     assert found["machine"]["python"]
     assert found["rows"]
+
+
+def test_the_names_are_a_line_each_however_narrow_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    with pytest.raises(SystemExit, match="0"):
+        main(["--names"])
+    assert capsys.readouterr().out.split("\n") == [*NAMES, ""]
 
 
 def test_a_demand_says_whether_it_is_met_and_by_how_much(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
