@@ -11,14 +11,9 @@ from asyncref.errors import BadKeyError, DuplicatePathError, OrderError, Protoco
 from asyncref.manifest.columns import Column, Mask, is_empty, mask_of, pc
 from asyncref.manifest.rows import refs
 from asyncref.model import Source
+from asyncref.texts import ascends
 
 _PIN = ("size", "etag16", "etag", "digest", "version", "md5", "checksum")
-
-
-def ascending(batch: pa.RecordBatch) -> bool:
-    """Whether every path is greater than the one before it."""
-    path = batch["path"]
-    return len(path) < 2 or bool(pc.all(pc.less(path[:-1], path[1:])).as_py())  # noqa: PLR2004  one row is sorted
 
 
 def check_values(batch: pa.RecordBatch, sources: Sequence[Source]) -> None:
@@ -50,7 +45,7 @@ def unique(batch: pa.RecordBatch, sources: Sequence[Source]) -> pa.RecordBatch:
         OrderError: Paths descend.
         DuplicatePathError: Two pins for one path.
     """
-    if ascending(batch):
+    if ascends(batch["path"]):
         return batch
     path = batch["path"]
     if pc.any(pc.greater(path[:-1], path[1:])).as_py():

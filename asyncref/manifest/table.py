@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from asyncref.errors import AsyncrefError, ManifestFormatError
 from asyncref.globs import Filter
-from asyncref.manifest.checks import ascending, check_values
+from asyncref.manifest.checks import check_values
 from asyncref.manifest.columns import pc
 from asyncref.manifest.diff import Diff, diff
 from asyncref.manifest.digest import Digests
@@ -26,6 +26,7 @@ from asyncref.manifest.rows import LOGICAL_SCHEMA, batch_of, entries_of, expand
 from asyncref.manifest.writer import Scratch, Written, write
 from asyncref.model import Entry, Source
 from asyncref.record import Record
+from asyncref.texts import ascends
 
 _ENTRIES_A_BATCH = 65_536
 
@@ -164,7 +165,7 @@ class Manifest:
             path = batch["path"]
             try:
                 batch.validate(full=True)
-                if not ascending(batch) or (rows and path[0].as_py() <= before):
+                if not ascends(path) or (rows and path[0].as_py() <= before):
                     raise ManifestFormatError("two rows of one path, or rows out of order")
                 check_values(batch, self.sources)
             except (pa.ArrowInvalid, AsyncrefError) as error:

@@ -34,6 +34,8 @@ _CUT_MASK: Final = np.uint64((1 << 15) - 1)  # past the minimum one row in 32,76
 _CUT_STEP_ROWS: Final = 4096
 _IN_MEMORY_BYTES: Final = 2**20
 _IN_FLIGHT: Final = 2
+_BLOCK_ROWS: Final = 16_384
+"""Rows from which on a batch is taken as it comes, without a copy to join it to the next."""
 
 
 class Scratch:
@@ -80,7 +82,7 @@ def write(batches: Iterable[pa.RecordBatch], sources: Sequence[Source], *, folde
         folder: Where part files go; a temporary one if None. Below 1 MiB parts stay in memory.
 
     Returns:
-        Parts and digests. Memory: some 32,768-row blocks and one part's file (some 4 MB; at most 30).
+        Parts and digests. Memory: some blocks of 16,384 to 32,768 rows and one part's file (some 4 MB; at most 30).
 
     Raises:
         OrderError: Paths descend.
@@ -105,29 +107,19 @@ def write(batches: Iterable[pa.RecordBatch], sources: Sequence[Source], *, folde
 
 
 def _blocks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Batches of about `GROUP_ROWS` rows; never cut between two rows of one path."""
+    """Batches of at least `_BLOCK_ROWS` rows, if there are so many; never cut between two rows of one path."""
     waiting: list[pa.RecordBatch] = []
     rows = 0
     for given in batches:
         for start in range(0, len(given), GROUP_ROWS):
-            waiting.append(given.slice(start, GROUP_ROWS))
-            rows += len(waiting[-1])
-            if rows < GROUP_ROWS:
-                continue
-            block = concat(waiting)
-            kept = _trailing(block["path"])
-            if kept < len(block):
-                yield block.slice(0, len(block) - kept)
-            waiting, rows = [block.slice(len(block) - kept)], kept
+            piece = given.slice(start, GROUP_ROWS)
+            if rows >= _BLOCK_ROWS and waiting[-1]["path"][-1] != piece["path"][0]:
+                yield concat(waiting)
+                waiting, rows = [], 0
+            waiting.append(piece)
+            rows += len(piece)
     if rows:
         yield concat(waiting)
-
-
-def _trailing(path: Column) -> int:
-    last, kept = path[-1], 1
-    while kept < len(path) and path[-1 - kept] == last:
-        kept += 1
-    return kept
 
 
 class _Parts:

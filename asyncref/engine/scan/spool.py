@@ -36,8 +36,8 @@ FLUSH_S: Final = 1.0
 FLUSH_BYTES: Final = 4 * 2**20
 FLUSH_SHARE: Final = 0.01
 """With a ledger a flush is due every second, or when 4 MiB, or this share of all written before, have gathered."""
-_FEW_ROWS: Final = 512
-"""Smaller batches are joined: a batch costs its reader some 50 µs, whatever its length."""
+_JOINED_ROWS: Final = 16_384
+"""Pages are joined until they have so many rows: each message costs some 100 µs to write and read, whatever its length."""
 
 _sync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
@@ -82,6 +82,10 @@ class _Gathered:
 
     batches: list[pa.RecordBatch] = field(default_factory=list)
     covered: list[Covered] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        return sum(map(len, self.batches))
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +193,7 @@ class Spool:
         """Every run, sorted inside; what was never flushed is served from memory. Blocks: call it in a thread."""
         gathered, self._gathered, self._gathered_bytes = self._gathered, {}, 0
         for run, part in gathered.items():
-            batches = _prepared(run, part.batches)
-            self._add(run, batches, batches)
+            self._add(run, part.rows, list(_joined(run, part.batches)))
         return [stored.as_run() for stored in self._runs.values()]
 
     def discard(self) -> None:
@@ -234,11 +237,10 @@ class Spool:
             skipped: Counter[str] = Counter()
             size, listed = 0, Tally()
             for run, part in gathered.items():
-                batches = _prepared(run, part.batches)
-                places = [self._write_batch(file, batch) for batch in batches]
-                self._add(run, batches, places)
+                places = [self._write_batch(file, batch) for batch in _joined(run, part.batches)]
+                self._add(run, part.rows, places)
                 if self._keep is not None and part.covered:
-                    blocks.append(_block(part.covered, name, places, sum(map(len, batches))))
+                    blocks.append(_block(part.covered, name, places, part.rows))
                     for covered in part.covered:
                         size += covered.size
                         listed.add(covered.listed)
@@ -269,13 +271,13 @@ class Spool:
         self._end += place.length
         return place
 
-    def _add(self, run: int, batches: list[pa.RecordBatch], held: Sequence[_Place | pa.RecordBatch]) -> None:
+    def _add(self, run: int, rows: int, held: Sequence[_Place | pa.RecordBatch]) -> None:
         """Put batches behind those of their run; unordered ones are a run of their own."""
-        if not batches:
+        if not held:
             return
         number = self._free_run() if run == UNORDERED else run
         stored = self._runs.setdefault(number, _Stored())
-        stored.rows += sum(map(len, batches))
+        stored.rows += rows
         stored.batches += held
 
     def _free_run(self) -> int:
@@ -283,13 +285,22 @@ class Spool:
         return self._next_free_run + 1
 
 
-def _prepared(run: int, batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
-    """Small batches joined, unordered ones sorted into one."""
-    if len(batches) > 1 and (run == UNORDERED or sum(map(len, batches)) < _FEW_ROWS * len(batches)):
-        batches = [pa.concat_batches(batches)]
+def _joined(run: int, batches: Sequence[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same rows in few batches; unordered ones sorted, in one."""
     if run == UNORDERED and batches:
-        batches = [batches[0].take(pc.sort_indices(batches[0].column(0)))]
-    return batches
+        whole = pa.concat_batches(batches)
+        yield whole.take(pc.sort_indices(whole.column(0)))
+        return
+    waiting: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        waiting.append(batch)
+        rows += len(batch)
+        if rows >= _JOINED_ROWS:
+            yield pa.concat_batches(waiting)
+            waiting, rows = [], 0
+    if waiting:
+        yield pa.concat_batches(waiting)
 
 
 def _block(covered: Sequence[Covered], file: str, places: Sequence[_Place], rows: int) -> Block:
