@@ -216,6 +216,29 @@ ascending(PyObject *Py_UNUSED(module), PyObject *args)
     return result;
 }
 
+PyDoc_STRVAR(first_hashed_doc, "first_hashed(data, offsets, first, rows, mask)\n--\n\n"
+                               "The first text of a slice of Arrow's strings in whose hash all bits of the mask are 0; -1 if none.");
+
+static PyObject *
+first_hashed(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    Strings strings;
+    unsigned long long mask;
+    if (!PyArg_ParseTuple(args, "y*y*nnK", &strings.data, &strings.offsets, &strings.first, &strings.rows, &mask)) {
+        return NULL;
+    }
+    PyObject *result = NULL;
+    if (are_sound(&strings)) {
+        Py_ssize_t row = 0;
+        while (row < strings.rows && (hash_of(string_of(&strings, row)) & mask) != 0) {
+            row++;
+        }
+        result = PyLong_FromSsize_t(row < strings.rows ? row : -1);
+    }
+    let_go(&strings);
+    return result;
+}
+
 #define TAIL_EMPTY 1  /* a text is the head itself */
 #define TAIL_FOLDER 2 /* one ends in a slash */
 #define TAIL_ODD 4    /* one has a segment that no path has */
@@ -324,6 +347,7 @@ static PyMethodDef methods[] = {
     {"etags", etags, METH_VARARGS, etags_doc},
     {"texts", texts, METH_VARARGS, texts_doc},
     {"ascending", ascending, METH_VARARGS, ascending_doc},
+    {"first_hashed", first_hashed, METH_VARARGS, first_hashed_doc},
     {"tails", tails, METH_VARARGS, tails_doc},
     {"lines", lines, METH_VARARGS, lines_doc},
     {NULL, NULL, 0, NULL},

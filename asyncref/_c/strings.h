@@ -77,3 +77,28 @@ is_odd(Value text)
     }
     return 0;
 }
+
+/* The last bytes of a text before `end`, eight at most, as a little-endian number. */
+static uint64_t
+word_before(const char *start, const char *end)
+{
+    Py_ssize_t count = end - start < 8 ? end - start : 8;
+    uint64_t word = 0;
+    for (Py_ssize_t at = 0; at < count; at++) {
+        word |= (uint64_t)(unsigned char)end[at - count] << (8 * at);
+    }
+    return word;
+}
+
+/* A hash of a text's length and last 32 bytes; asyncref/manifest/cuts.py says the same with numpy. */
+static uint64_t
+hash_of(Value text)
+{
+    uint64_t mixed = (uint64_t)text.length;
+    for (Py_ssize_t back = 0; back < 32; back += 8) {
+        Py_ssize_t end = text.length > back ? text.length - back : 0;
+        mixed = (mixed ^ word_before(text.at, text.at + end)) * 0x9E3779B97F4A7C15u;
+        mixed ^= mixed >> 29;
+    }
+    return mixed;
+}

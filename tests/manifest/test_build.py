@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from asyncref.errors import BadKeyError, DuplicatePathError, OrderError, ProtocolError
 from asyncref.manifest import Manifest, Run, build
+from asyncref.manifest.cuts import PART_ROWS_MAX, PART_ROWS_MIN
 from asyncref.manifest.merge import _Sorter
 from asyncref.manifest.rows import batch_of
-from asyncref.manifest.writer import PART_ROWS_MAX, PART_ROWS_MIN, path_hash
 from tests.manifest import RECORD, SOURCES, entries, page, reference_digest, run_of, runs_of, s3_entry
 
 
@@ -217,12 +217,3 @@ print(len(manifest))
         env=dict(os.environ),
     )
     assert done.stdout.strip() == "40000", done.stderr
-
-
-@given(st.lists(st.text(max_size=40), min_size=1, max_size=30), st.data())
-def test_the_boundary_hash_of_a_path_depends_on_that_path_alone(names, data):
-    column = pa.array(names)
-    whole = path_hash(column).tolist()
-    assert whole == [int(path_hash(pa.array([name]))[0]) for name in names]
-    start = data.draw(st.integers(0, len(names) - 1))
-    assert path_hash(column[start:]).tolist() == whole[start:]
