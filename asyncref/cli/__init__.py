@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 
 import typer
 
 from asyncref.cli.exits import INTERRUPTED, OK, line_and_code, silence_stdout
 from asyncref.cli.loading import build
+from asyncref.process import settle
 
 __all__ = ["main"]
 
@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         The exit code, as `asyncref.cli.exits` lists them.
     """
-    gc.freeze()  # what was imported stays: to look for garbage in it takes 0.1 s, in the middle of a listing
+    settle()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a key may hold what the terminal's encoding cannot

@@ -19,7 +19,7 @@ def written_whole(target: Path) -> Iterator[BinaryIO]:
     Raises:
         ManifestError: It cannot be written (disk full, no permission, no such folder); nothing is left.
     """
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    temporary = _temporary(target)
     try:
         with temporary.open("xb") as file:
             yield file
@@ -31,6 +31,30 @@ def written_whole(target: Path) -> Iterator[BinaryIO]:
         raise ManifestError(f"cannot be written: {error.strerror or error}", uri=str(target)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def linked_whole(source: Path, target: Path) -> bool:
+    """Give a finished file a second name, on disk when this returns; nothing is copied.
+
+    Returns:
+        False where that cannot be, such as from one file system to another: it has to be written again then.
+    """
+    temporary = _temporary(target)
+    try:
+        temporary.hardlink_to(source)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(target)
+        _flush_folder(target.parent)
+    except OSError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
 
 
 def _flush_folder(folder: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from asyncref.errors import ManifestError, ManifestFormatError
-from asyncref.manifest.files import written_whole
+from asyncref.manifest.files import linked_whole, written_whole
 from asyncref.manifest.parts import Part
 from asyncref.manifest.roots import Root, parts_json
 from asyncref.manifest.table import Manifest
@@ -104,7 +104,7 @@ class ManifestStore:
 
     def _put_part(self, part: Part) -> None:
         target = self._parts / f"{part.hash}.parquet"
-        if target.exists():
+        if target.exists() or (part.is_own and isinstance(part.where, Path) and linked_whole(part.where, target)):
             return
         part.check()
         with written_whole(target) as file:

@@ -12,7 +12,7 @@ import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self, cast
 
@@ -23,7 +23,7 @@ from asyncref.manifest.checks import check_values, unique
 from asyncref.manifest.columns import concat, pc
 from asyncref.manifest.cuts import cut
 from asyncref.manifest.digest import Digests
-from asyncref.manifest.parts import GROUP_ROWS, Part, Writer
+from asyncref.manifest.parts import GROUP_ROWS, Part, PartWriter
 from asyncref.manifest.rows import canonical
 from asyncref.model import Source
 
@@ -188,7 +188,7 @@ class _Parts:
         except OSError as error:
             where = str(self._folder or tempfile.gettempdir())
             raise ManifestError(f"a part cannot be written: {error.strerror}", uri=where) from error
-        return Part(first=part.first, last=part.last, rows=part.rows, bytes=part.bytes, hash=part.hash, where=target)
+        return replace(part, where=target, is_own=self.scratch is not None)
 
 
 def _write(target: Path, data: pa.Buffer) -> None:
@@ -204,7 +204,7 @@ class _OpenPart:
 
     def __init__(self) -> None:
         self.rows = 0
-        self._writer = Writer()
+        self._writer = PartWriter()
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = 0
         self._first = ""
@@ -228,7 +228,6 @@ class _OpenPart:
         if self._waiting:
             self._flush()
         data = self._writer.close()
-        assert data is not None
         name = hashlib.sha256(data).hexdigest()
         return Part(first=self._first, last=self._last, rows=self.rows, bytes=len(data), hash=name, where=data)
 

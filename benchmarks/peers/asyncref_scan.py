@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import sys
 import tempfile
@@ -13,7 +12,7 @@ from typing import Any
 import uvloop
 
 import asyncref
-from asyncref.manifest import ManifestStore
+from asyncref.process import settle
 
 
 async def scan(options: dict[str, Any]) -> dict[str, Any]:
@@ -23,6 +22,8 @@ async def scan(options: dict[str, Any]) -> dict[str, Any]:
         options: `uri`; `endpoint` (None: the provider's own), `concurrency` (None: the default), `folder` to save in,
             `resume` (a folder that outlives the process).
     """
+    from asyncref.manifest import ManifestStore  # noqa: PLC0415  after `settle`
+
     before = time.perf_counter()
     storage = {"endpoint_url": options["endpoint"]} if options.get("endpoint") else None
     limits = asyncref.Limits(concurrency=options.get("concurrency"))
@@ -49,5 +50,5 @@ def _continued(manifest: asyncref.Manifest) -> int:
 
 
 if __name__ == "__main__":
-    gc.freeze()  # as the command line does
+    settle()  # as the command line does
     print(json.dumps(uvloop.run(scan(json.loads(sys.argv[1])))))
