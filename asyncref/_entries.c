@@ -13,8 +13,12 @@
 #define Py_LIMITED_API 0x030b0000 /* 3.11, the first with the buffer protocol */
 #include <Python.h>
 
-#include "_c/walk.h"
+#include <stdint.h>
+#include <string.h>
+
 #include "_c/values.h"
+#include "_c/ready.h"
+#include "_c/walk.h"
 #include "_c/strings.h"
 
 /* ---- a page ---- */
@@ -40,43 +44,64 @@ read_names(PyObject *tuple, Name *names)
     return (int)count;
 }
 
-/* The offsets of one side of a column; -1 where a row has no such value. */
+/* The offsets of one side of a column, 0 its start and 1 its end; -1 where a row has no such value. */
 static PyObject *
-side_of(const Values *values, const char *items)
+side_of(const Scan *scan, int column, int side)
 {
-    PyObject *side = PyBytes_FromStringAndSize(NULL, values->rows * (Py_ssize_t)sizeof(int64_t));
-    if (side != NULL) {
-        char *out = PyBytes_AsString(side);
-        for (Py_ssize_t row = 0; row < values->rows; row++) {
-            int64_t at = item(items, row * values->stride);
-            memcpy(out + row * (Py_ssize_t)sizeof at, &at, sizeof at);
+    PyObject *found = PyBytes_FromStringAndSize(NULL, scan->rows * (Py_ssize_t)sizeof(int64_t));
+    if (found != NULL) {
+        char *out = PyBytes_AsString(found);
+        for (Py_ssize_t row = 0; row < scan->rows; row++) {
+            const int64_t *cell = scan->cells + 2 * (row * scan->column_count + column) + side;
+            memcpy(out + row * (Py_ssize_t)sizeof *cell, cell, sizeof *cell);
         }
     }
-    return side;
+    return found;
 }
 
-/* (rows, kinds, ((starts, ends, filled, ready), ...)) of a finished scan. */
-static PyObject *
-as_columns(const Scan *scan, const char *body, Py_ssize_t length, const char *forms)
+/* Whether every row is of the first kind, and has every flag set: whether nobody will ask for some of the rows. */
+static int
+are_alike(const Scan *scan)
 {
-    PyObject *columns = PyTuple_New(scan->column_count);
-    if (columns == NULL) {
-        return NULL;
+    for (Py_ssize_t row = 0; row < scan->rows; row++) {
+        if (scan->row_kinds[row] != 0) {
+            return 0;
+        }
     }
     for (int c = 0; c < scan->column_count; c++) {
-        const int64_t *cells = scan->cells + 2 * c;
-        Values values = {body, (const char *)cells, (const char *)(cells + 1), 2 * scan->column_count, scan->rows, 0};
-        int whole = scan->filled[c] == scan->rows && measure(&values, length);
-        PyObject *ready = whole ? column_of(&values, forms[c]) : Py_NewRef(Py_None);
-        PyObject *starts = side_of(&values, values.starts), *ends = side_of(&values, values.ends);
+        const Ready *ready = &scan->ready[c];
+        if (ready->form == 'f' && ready->good && ready->items != NULL &&
+            memchr(ready->items, 0, (size_t)scan->rows) != NULL) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* (rows, kinds, alike, ((starts, ends, filled, ready), ...)) of a finished scan. */
+static PyObject *
+as_columns(Scan *scan)
+{
+    int alike = are_alike(scan);
+    PyObject *columns = PyTuple_New(scan->column_count);
+    for (int c = 0; columns != NULL && c < scan->column_count; c++) {
+        Ready *ready = &scan->ready[c];
+        int whole = ready->good && scan->filled[c] == scan->rows && ready->items != NULL;
+        int settled = whole && alike && (ready->form != 'e' || ready->count == scan->rows);
+        PyObject *values = whole ? finished(ready, scan->rows) : Py_NewRef(Py_None);
+        PyObject *starts = settled ? Py_NewRef(Py_None) : side_of(scan, c, 0);
+        PyObject *ends = settled ? Py_NewRef(Py_None) : side_of(scan, c, 1);
         /* "N" hands the references over; it fails, and frees them, where one is NULL. */
-        PyObject *column = Py_BuildValue("(NNnN)", starts, ends, scan->filled[c], ready);
+        PyObject *column = Py_BuildValue("(NNnN)", starts, ends, scan->filled[c], values);
         if (column == NULL || PyTuple_SetItem(columns, c, column) < 0) {
             Py_DECREF(columns);
             return NULL;
         }
     }
-    return Py_BuildValue("ny#N", scan->rows, (const char *)scan->row_kinds, scan->rows, columns);
+    if (columns == NULL) {
+        return NULL;
+    }
+    return Py_BuildValue("ny#iN", scan->rows, (const char *)scan->row_kinds, scan->rows, alike, columns);
 }
 
 PyDoc_STRVAR(entries_doc,
@@ -84,10 +109,12 @@ PyDoc_STRVAR(entries_doc,
              "Where the values of a flat list of elements lie, and what they are.\n\n"
              "`<Name>`...`</Name>` follow each other in body[first:end], with elements inside. Of those directly inside\n"
              "that hold nothing but text and are called as one of `columns`, the offsets are found. `forms` has a letter\n"
-             "a column: `t` for `texts`, `i` for `integers`, `m` for `moments`, `f` for `flags`, `e` for `etags`.\n\n"
-             "Returns (rows, kinds, ((starts, ends, filled, ready), ...)): kinds are int8 indices into `names`, starts and\n"
-             "ends int64, -1 where a row has no such element; filled counts the others; ready is what the form's function\n"
-             "gives, and None where a row has no value. None in all for whatever is not of this plain form.");
+             "a column: `t` for `texts`, `i` for `integers`, `m` for `moments`, `f` for `flags`, `e` for `etags`; `k` for texts\n"
+             "whose marks also sum 8 if one is not greater than that before it, 16 if one is empty.\n\n"
+             "Returns (rows, kinds, alike, ((starts, ends, filled, ready), ...)): kinds are int8 indices into `names`; alike,\n"
+             "whether all are 0 and all flags set; starts and ends int64, -1 where a row has no such element; filled counts the\n"
+             "others; ready is what the form's function gives, and None where a row has no value. Where nothing is left to be\n"
+             "asked of them, starts and ends are None. None in all for whatever is not of this plain form.");
 
 static PyObject *
 entries(PyObject *Py_UNUSED(module), PyObject *args)
@@ -104,6 +131,7 @@ entries(PyObject *Py_UNUSED(module), PyObject *args)
     scan.row_kinds = NULL;
     scan.rows = scan.room = scan.tag_count = scan.run_count = scan.run_kind = 0;
     memset(scan.filled, 0, sizeof scan.filled);
+    memset(scan.ready, 0, sizeof scan.ready);
     scan.kind_count = read_names(names, scan.kinds);
     scan.column_count = scan.kind_count < 0 ? -1 : read_names(columns, scan.columns);
     if (scan.column_count < 0) {
@@ -114,13 +142,25 @@ entries(PyObject *Py_UNUSED(module), PyObject *args)
         PyErr_SetString(PyExc_ValueError, "outside of the body, or a column without a form");
         return NULL;
     }
+    for (int c = 0; c < scan.column_count; c++) {
+        if (strchr("kimfet", forms[c]) == NULL || forms[c] == 0) {
+            PyErr_Format(PyExc_ValueError, "no form is called %d", forms[c]);
+            return NULL;
+        }
+        scan.ready[c].form = forms[c];
+        scan.ready[c].good = 1;
+    }
     const char *bytes = PyBytes_AsString(body);
     scan.end = bytes + end;
     if (walk(&scan, bytes, bytes + first)) {
-        result = as_columns(&scan, bytes, length, forms);
+        result = as_columns(&scan);
     }
     else if (!PyErr_Occurred()) {
         result = Py_NewRef(Py_None);
+    }
+    for (int c = 0; c < scan.column_count; c++) {
+        PyMem_Free(scan.ready[c].items);
+        PyMem_Free(scan.ready[c].beside);
     }
     PyMem_Free(scan.cells);
     PyMem_Free(scan.row_kinds);
@@ -339,6 +379,36 @@ lines(PyObject *Py_UNUSED(module), PyObject *args)
     return result;
 }
 
+PyDoc_STRVAR(total_doc, "total(data, first, rows)\n--\n\n"
+                        "The sum of a slice of int64 numbers; None where it is no int64.");
+
+static PyObject *
+total(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    Py_buffer data;
+    Py_ssize_t first, rows;
+    if (!PyArg_ParseTuple(args, "y*nn", &data, &first, &rows)) {
+        return NULL;
+    }
+    PyObject *result = NULL;
+    Py_ssize_t count = data.len / (Py_ssize_t)sizeof(int64_t);
+    if (first < 0 || rows < 0 || first > count || rows > count - first) {
+        PyErr_SetString(PyExc_ValueError, "a slice outside of the data");
+    }
+    else {
+        int64_t sum = 0;
+        int fits = 1;
+        for (Py_ssize_t row = first; row < first + rows; row++) {
+            int64_t number = item(data.buf, row);
+            fits &= number >= 0 ? sum <= INT64_MAX - number : sum >= INT64_MIN - number;
+            sum = (int64_t)((uint64_t)sum + (uint64_t)number);
+        }
+        result = fits ? PyLong_FromLongLong(sum) : Py_NewRef(Py_None);
+    }
+    PyBuffer_Release(&data);
+    return result;
+}
+
 static PyMethodDef methods[] = {
     {"entries", entries, METH_VARARGS, entries_doc},
     {"integers", integers, METH_VARARGS, integers_doc},
@@ -350,6 +420,7 @@ static PyMethodDef methods[] = {
     {"first_hashed", first_hashed, METH_VARARGS, first_hashed_doc},
     {"tails", tails, METH_VARARGS, tails_doc},
     {"lines", lines, METH_VARARGS, lines_doc},
+    {"total", total, METH_VARARGS, total_doc},
     {NULL, NULL, 0, NULL},
 };
 

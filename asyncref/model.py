@@ -133,6 +133,7 @@ class Page:
         skipped: What was rightly left out, by reason, such as `folder_link`.
         encoded: Whether the server said that it encodes keys; None where that makes no difference. Pages of one
             listing must agree.
+        ascends: The batch's keys are known to ascend strictly; False: nobody has looked yet.
     """
 
     batch: pa.RecordBatch
@@ -145,6 +146,7 @@ class Page:
     refused: tuple[str, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
     encoded: bool | None = None
+    ascends: bool = False
 
 
 @dataclass(frozen=True, slots=True)

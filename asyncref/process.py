@@ -10,7 +10,9 @@ import os
 from typing import Final
 
 _YOUNG_OBJECTS: Final = 20_000  # pages hold no cycles: Python's 700 has the collector look at each some times in vain
-_KEPT_MS: Final = "1000"  # Arrow's allocator gives memory back after 10 ms, and is handed it again, cleared, for the next block
+_KEPT_MS: Final = (
+    "1000"  # Arrow's allocator gives memory back after 10 ms, and is handed it again, cleared, for the next block
+)
 
 
 def settle() -> None:

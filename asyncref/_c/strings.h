@@ -50,10 +50,7 @@ static int
 is_ascending(const Strings *strings)
 {
     for (Py_ssize_t row = 1; row < strings->rows; row++) {
-        Value before = string_of(strings, row - 1), here = string_of(strings, row);
-        Py_ssize_t shared = before.length < here.length ? before.length : here.length;
-        int order = memcmp(before.at, here.at, (size_t)shared);
-        if (order > 0 || (order == 0 && before.length >= here.length)) {
+        if (!is_less(string_of(strings, row - 1), string_of(strings, row))) {
             return 0;
         }
     }

@@ -1,5 +1,23 @@
 /* Values at known places of a body, as the buffers that Arrow's arrays have. */
 
+static int
+is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static int
+is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static int
+is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 /* Row i is body[starts[i * stride]:ends[i * stride]], and empty where its start is -1. All lie within the body. */
 typedef struct {
     const char *body, *starts, *ends; /* int64 items, maybe unaligned */
@@ -76,18 +94,13 @@ flag(Value value, char *out)
     return *out || (value.length == 5 && memcmp(value.at, "false", 5) == 0);
 }
 
-/* The number of `count` digits; -1 if they are none. */
+/* The number of two digits. `*bad` gets bits above the fourth where they are none. */
 static int
-digits(const char *at, int count)
+pair(const char *at, unsigned *bad)
 {
-    int number = 0;
-    for (int i = 0; i < count; i++) {
-        if (!is_digit(at[i])) {
-            return -1;
-        }
-        number = 10 * number + (at[i] - '0');
-    }
-    return number;
+    unsigned high = (unsigned)(unsigned char)at[0] - '0', low = (unsigned)(unsigned char)at[1] - '0';
+    *bad |= high | low | (high + 6) | (low + 6); /* a digit's worth plus 6 still fits into four bits */
+    return (int)(10 * high + low);
 }
 
 /* Days from 1970-01-01 in the proleptic Gregorian calendar (years of 400, as in H. Hinnant's chrono algorithms). */
@@ -100,29 +113,39 @@ days(int year, int month, int day)
     return (int64_t)era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
 }
 
+/* The day that a text such as `2024-05-06` names, in microseconds since 1970; false if it names none. */
 static int
-moment(Value value, char *out)
+midnight(const char *t, int64_t *micros)
 {
     static const int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    const char *t = value.at; /* 2024-05-06T07:08:09.000Z, or without milliseconds */
-    int exact = value.length == 24;
-    if ((!exact && value.length != 20) || t[4] != '-' || t[7] != '-' || t[10] != 'T' || t[13] != ':' || t[16] != ':' ||
-        t[value.length - 1] != 'Z' || (exact && t[19] != '.')) {
-        return 0;
-    }
-    int year = digits(t, 4), month = digits(t + 5, 2), day = digits(t + 8, 2);
-    int hour = digits(t + 11, 2), minute = digits(t + 14, 2), second = digits(t + 17, 2);
-    int millis = exact ? digits(t + 20, 3) : 0;
-    if (year < 1 || month < 1 || month > 12 || day < 1 || hour < 0 || hour > 23 || minute < 0 || minute > 59 ||
-        second < 0 || second > 59 || millis < 0) {
+    unsigned bad = 0;
+    int century = pair(t, &bad), year = 100 * century + pair(t + 2, &bad), month = pair(t + 5, &bad), day = pair(t + 8, &bad);
+    if (bad > 15 || t[4] != '-' || t[7] != '-' || year < 1 || month < 1 || month > 12 || day < 1) {
         return 0;
     }
     int leap = month == 2 && year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    if (day > lengths[month - 1] + leap) {
+    *micros = days(year, month, day) * 86400000000;
+    return day <= lengths[month - 1] + leap;
+}
+
+static int
+moment(Value value, char *out)
+{
+    const char *t = value.at; /* 2024-05-06T07:08:09.000Z, or without milliseconds */
+    int exact = value.length == 24;
+    if ((!exact && value.length != 20) || t[10] != 'T' || t[13] != ':' || t[16] != ':' || t[value.length - 1] != 'Z' ||
+        (exact && t[19] != '.')) {
         return 0;
     }
-    int64_t seconds = days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
-    int64_t micros = seconds * 1000000 + millis * 1000;
+    unsigned bad = 0;
+    int64_t micros = 0;
+    int hour = pair(t + 11, &bad), minute = pair(t + 14, &bad), second = pair(t + 17, &bad);
+    int tenths = exact ? pair(t + 20, &bad) : 0; /* two of the three digits of milliseconds, and the last */
+    int last = exact ? pair(t + 21, &bad) % 10 : 0;
+    if (bad > 15 || hour > 23 || minute > 59 || second > 59 || !midnight(t, &micros)) {
+        return 0;
+    }
+    micros += (int64_t)(hour * 3600 + minute * 60 + second) * 1000000 + (int64_t)(10 * tenths + last) * 1000;
     memcpy(out, &micros, sizeof micros);
     return 1;
 }
@@ -197,6 +220,23 @@ etags_of(const Values *values)
 #define MARK_ENTITY 1  /* a `&` */
 #define MARK_ENCODED 2 /* a `%` or `+` */
 #define MARK_WIDE 4    /* a byte beyond ASCII */
+/* Of the form `k` alone: */
+#define MARK_UNORDERED 8 /* a text is not greater than the one before */
+#define MARK_EMPTY 16    /* a text is empty */
+
+static int
+is_text(char form)
+{
+    return form == 't' || form == 'k';
+}
+
+static int
+is_less(Value one, Value other)
+{
+    Py_ssize_t shared = one.length < other.length ? one.length : other.length;
+    int order = memcmp(one.at, other.at, (size_t)shared);
+    return order < 0 || (order == 0 && one.length < other.length);
+}
 
 /* Which marks a text has. */
 static int
@@ -251,6 +291,7 @@ column_of(const Values *values, char form)
 {
     switch (form) {
     case 't':
+    case 'k':
         return texts_of(values);
     case 'i':
         return items_of(values, sizeof(int64_t), integer);

@@ -1,9 +1,6 @@
-/* Where the values of a flat list of elements lie in its bytes.
+/* Where the values of a flat list of elements lie in its bytes, and what they are.
 
    Answers for the plain form only; what is unusual is given up. */
-
-#include <stdint.h>
-#include <string.h>
 
 #define MOST_TAGS 64   /* different opening tags of a page */
 #define MOST_DEPTH 16  /* elements within elements */
@@ -46,25 +43,8 @@ typedef struct {
     int64_t *cells;
     int8_t *row_kinds;
     Py_ssize_t rows, room, filled[MOST_NAMES]; /* filled: rows that have a value in that column */
+    Ready ready[MOST_NAMES]; /* the columns' values */
 } Scan;
-
-static int
-is_letter(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static int
-is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static int
-is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
 
 static int
 index_of(const Name *names, int count, const char *at, Py_ssize_t length)
@@ -181,6 +161,44 @@ add_row(Scan *scan, int kind)
     return 1;
 }
 
+/* Converts the values of the last row, now that it is whole. False: no memory. */
+static int
+convert_row(Scan *scan, const char *body)
+{
+    Py_ssize_t row = scan->rows - 1;
+    const int64_t *cells = scan->cells + 2 * row * scan->column_count;
+    for (int c = 0; c < scan->column_count; c++) {
+        Ready *ready = &scan->ready[c];
+        ready->good = ready->good && cells[2 * c] >= 0;
+        if (ready->good) {
+            Value value = {body + cells[2 * c], (Py_ssize_t)(cells[2 * c + 1] - cells[2 * c])};
+            if (!add_value(ready, row, value)) {
+                return 0;
+            }
+        }
+    }
+    return 1;
+}
+
+/* Whether two stretches are the same; most are short, so that a call of memcmp would take longer than its work. */
+static int
+same(const char *one, const char *other, Py_ssize_t length)
+{
+    uint64_t left, right, differ = 0;
+    Py_ssize_t word = (Py_ssize_t)sizeof left, at = 0;
+    if (length < word) {
+        return memcmp(one, other, (size_t)length) == 0;
+    }
+    for (; at <= length - word; at += word) {
+        memcpy(&left, one + at, sizeof left);
+        memcpy(&right, other + at, sizeof right);
+        differ |= left ^ right;
+    }
+    memcpy(&left, one + length - word, sizeof left); /* the rest, and some again */
+    memcpy(&right, other + length - word, sizeof right);
+    return (differ | (left ^ right)) == 0;
+}
+
 /* Takes the row's entry, read tag by tag and ending at `end`, for the pattern of those that follow. */
 static void
 learn_runs(Scan *scan, const char *body, const char *start, const char *end)
@@ -227,7 +245,7 @@ follow_runs(Scan *scan, const char *body, const char *p)
     const char *starts[MOST_RUNS], *ends[MOST_RUNS];
     for (int i = 0; i < scan->run_count; i++) {
         const Run *run = &scan->runs[i];
-        if (run->length > scan->end - p || memcmp(p, run->at, (size_t)run->length) != 0) {
+        if (run->length > scan->end - p || !same(p, run->at, run->length)) {
             return NULL;
         }
         p += run->length;
@@ -252,7 +270,7 @@ follow_runs(Scan *scan, const char *body, const char *p)
             scan->filled[column]++;
         }
     }
-    return p;
+    return convert_row(scan, body) ? p : NULL;
 }
 
 /* Reads all entries. True: done; false: something unusual, or (with an exception set) no memory. */
@@ -284,6 +302,9 @@ walk(Scan *scan, const char *body, const char *first)
             leaf = 0;
             p = after;
             if (depth == 0) {
+                if (!convert_row(scan, body)) {
+                    return 0;
+                }
                 learn_runs(scan, body, entry, p);
                 for (const char *next = p; next != NULL; next = follow_runs(scan, body, next)) {
                     p = next;

@@ -89,7 +89,7 @@ def independently(body, keep):
         if node.nodeName == "DeleteMarker" or (keep == "latest" and row["IsLatest"] != "true"):
             continue
         moment = datetime.fromisoformat(row["LastModified"]) if row.get("LastModified") else None
-        rows.append((key, int(row["Size"]), row["ETag"], row.get("VersionId"), moment))
+        rows.append((key, int(row["Size"]), row.get("ETag"), row.get("VersionId"), moment))
     return keys, rows
 
 
@@ -98,7 +98,7 @@ def by_column(body, keep):
     rows = []
     for row in got.batch.to_pylist():
         etag = f'"{row["etag16"].hex()}"' if row["etag16"] is not None else row["etag"]
-        assert (row["etag16"] is None) == (re.fullmatch(r'"[0-9a-f]{32}"', etag) is None)
+        assert (row["etag16"] is None) == (re.fullmatch(r'"[0-9a-f]{32}"', etag or "") is None)
         rows.append((row["key"], row["size"], etag, row["version"], row["modified"]))
     got.batch.validate(full=True)
     keys = got.keys.to_pylist()

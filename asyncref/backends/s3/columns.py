@@ -35,6 +35,8 @@ _ISO_BYTES: Final = 24  # 2024-05-06T07:08:09.000Z
 _ENTITY: Final = re.compile(rb"&(#[0-9]+|#x[0-9A-Fa-f]+|amp|lt|gt|quot|apos);")
 _ENTITY_MARK, _ENCODED, _WIDE, _ANY = 1, 2, 4, 7
 """`&`; `%` or `+`; a byte beyond ASCII; any of them may be there."""
+_UNORDERED, _EMPTY = 8, 16
+"""Of keys: one is not greater than that before it; one is empty."""
 _HEX: Final = np.full(256, 255, np.uint8)
 _HEX[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
 _HEX[np.frombuffer(b"ABCDEF", np.uint8)] = np.arange(10, 16)
@@ -45,6 +47,17 @@ def texts(body: bytes, span: Span) -> pa.StringArray:
     """Text values with their entities resolved and their UTF-8 checked."""
     column, marks = _raw(body, span)
     return _checked(*_unescaped(column, marks))
+
+
+def plain_keys(span: Span, *, url: bool) -> tuple[pa.StringArray, bool] | None:
+    """Keys that the extension found, which stand on the page as they are, and whether they ascend; None for any others."""
+    if span.ready is None:
+        return None
+    data, offsets, marks = span.ready
+    if marks & (_ENTITY_MARK | _WIDE | _EMPTY) or (url and marks & _ENCODED):
+        return None
+    column = pa.StringArray.from_buffers(len(span), pa.py_buffer(offsets), pa.py_buffer(data), None, 0)
+    return column, not marks & _UNORDERED
 
 
 def keys(body: bytes, span: Span, *, url: bool) -> pa.StringArray:

@@ -58,6 +58,7 @@ async def page_and_body(
         seen=count,
         body_bytes=len(reply.body),
         encoded=_encoded(rows),
+        ascends=rows.ascends,
     )
     return listed, reply.body
 
@@ -106,14 +107,14 @@ def read(reply: Reply, keep: Keep, asked: Asked) -> Rows:
         ProtocolError: Not such a page.
         RetryableError: An error body under status 200.
     """
-    if page.root_of(reply.body) == b"Error":
-        raise failure(reply.status, reply.headers, reply.body, asked)
-    request_id = reply.headers.get("x-amz-request-id")
-    if not page.is_whole(reply.body):
-        raise BrokenBodyError("the page was cut before its end", uri=asked.uri, request_id=request_id)
     try:
         return page.read(reply.body, keep)
     except OddPageError as error:
+        if page.root_of(reply.body) == b"Error":
+            raise failure(reply.status, reply.headers, reply.body, asked) from None
+        request_id = reply.headers.get("x-amz-request-id")
+        if not page.is_whole(reply.body):
+            raise BrokenBodyError("the page was cut before its end", uri=asked.uri, request_id=request_id) from None
         raise ProtocolError(f"the page cannot be used: {error}", uri=asked.uri, request_id=request_id) from error
 
 
@@ -176,7 +177,7 @@ def _check_latest(rows: Rows, request: ListRequest, asked: Asked, *, truncated: 
         return state if truncated else None
     keys = rows.keys
     starts_anew = carried_key is None or (carried and keys[0].as_py() != carried_key)
-    if starts_anew and rows.latest.all() and ascends(keys):  # most pages: one version a key
+    if starts_anew and (rows.ascends or (rows.latest.all() and ascends(keys))):  # most pages: one version a key
         return f"{_SEEN}{keys[-1].as_py()}" if truncated else None
     new = np.ones(len(keys), np.bool_)
     new[1:] = pc.not_equal(keys.slice(1), keys.slice(0, len(keys) - 1)).to_numpy(zero_copy_only=False)

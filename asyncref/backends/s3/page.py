@@ -36,7 +36,7 @@ _ENVELOPE: Final = frozenset(
     {"IsTruncated", "EncodingType", "NextContinuationToken", "NextKeyMarker", "NextVersionIdMarker"}
 )
 _COLUMNS: Final = (b"Key", b"VersionId", b"IsLatest", b"LastModified", b"ETag", b"Size")
-_FORMS: Final = b"ttfmei"
+_FORMS: Final = b"ktfmei"
 _OTHER_ENCODING: Final = re.compile(rb"""\s*<\?xml[^>]*encoding=(?!["']utf-8["'])""", re.IGNORECASE)
 _ROOT: Final = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<([A-Za-z]+)[\s>]")
 # An envelope as most are: ASCII, a root, elements with nothing but text, no entities. Anything else is a real parser's,
@@ -57,17 +57,19 @@ class Rows:
         latest: For every raw row of a version listing whether the server called it the latest.
         batch: The rows kept, of `PAGE_SCHEMA`.
         envelope: The page's own elements that matter: `IsTruncated`, markers, `EncodingType`.
+        ascends: The keys surely ascend strictly; and if this is a version listing, all are latest objects.
     """
 
     keys: pa.StringArray
     latest: npt.NDArray[np.bool_] | None
     batch: pa.RecordBatch
     envelope: dict[str, str]
+    ascends: bool = False
 
     def without_first(self) -> Rows:
         """The same page without its first row, which is one that was kept."""
         latest = None if self.latest is None else self.latest[1:]
-        return Rows(self.keys.slice(1), latest, self.batch.slice(1), self.envelope)
+        return Rows(self.keys.slice(1), latest, self.batch.slice(1), self.envelope, self.ascends)
 
 
 def root_of(body: bytes) -> bytes:
@@ -114,10 +116,18 @@ def _read(body: bytes, keep: Keep, root: bytes) -> Rows:
     if not shape.rows:
         latest = None if keep == "objects" else np.empty(0, np.bool_)
         return Rows(pa.array([], pa.string()), latest, _EMPTY, envelope)
-    keys = _keys(body, shape, url=envelope.get("EncodingType") == "url")
+    keys, ascends = _keys(body, shape, url=envelope.get("EncodingType") == "url")
     if keep == "objects":
-        return Rows(keys, None, _batch(body, shape, keys, versions=False), envelope)
+        return Rows(keys, None, _batch(body, shape, keys, versions=False), envelope, ascends)
+    return _versions(body, shape, keep, Rows(keys, None, _EMPTY, envelope, ascends))
+
+
+def _versions(body: bytes, shape: Shape, keep: Keep, rows: Rows) -> Rows:
+    """The same of a version listing, whose keys and envelope are read."""
+    keys, envelope = rows.keys, rows.envelope
     latest = columns.flags(body, _span(shape, b"IsLatest"))
+    if shape.alike:  # most pages of most buckets
+        return Rows(keys, latest, _batch(body, shape, keys, versions=True), envelope, rows.ascends)
     whole, kinds = shape, shape.kinds
     kept = kinds == 0
     if keep == "latest":
@@ -138,12 +148,17 @@ def _read(body: bytes, keep: Keep, root: bytes) -> Rows:
     return Rows(keys, latest, batch, envelope)
 
 
-def _keys(body: bytes, shape: Shape, *, url: bool) -> pa.StringArray:
-    keys = columns.keys(body, _span(shape, b"Key"), url=url)
+def _keys(body: bytes, shape: Shape, *, url: bool) -> tuple[pa.StringArray, bool]:
+    """The keys, and whether they surely ascend."""
+    span = _span(shape, b"Key")
+    plain = columns.plain_keys(span, url=url)
+    if plain is not None:
+        return plain
+    keys = columns.keys(body, span, url=url)
     ends = np.frombuffer(keys.buffers()[1], np.int32)[keys.offset : keys.offset + len(keys) + 1]
     if (ends[1:] == ends[:-1]).any():
         raise OddPageError("an entry without a key")  # or with markup in it, which the columns do not see
-    return keys
+    return keys, False
 
 
 def _with_markers(

@@ -26,7 +26,7 @@ except ImportError:  # there was no compiler
 
 Offsets = npt.NDArray[np.int64]
 Block = npt.NDArray[np.uint8]
-_Found = tuple[int, bytes, tuple[tuple[bytes, bytes, int, Any], ...]]
+_Found = tuple[int, bytes, int, tuple[tuple[bytes | None, bytes | None, int, Any], ...]]
 
 _TAG: Final = re.compile(
     rb"<(?:/(?P<closing>[A-Za-z][A-Za-z0-9]*)[ \t\r\n]*|"
@@ -47,28 +47,37 @@ class Span:
         starts: Where they start; -1 where a row has none.
         ends: Where they end, exclusive.
         block: The values themselves, a row of bytes each, where all are equally long and were read anyway.
-        ready: The values as the extension converted them, in the form asked for; most pages need nothing else.
+        ready: The values as the extension converted them, in the form asked for. Most pages need nothing else, and have
+            no offsets then.
+        rows: How many, where there are no offsets.
     """
 
-    __slots__ = ("_ends", "_starts", "block", "ready")
+    __slots__ = ("_ends", "_rows", "_starts", "block", "ready")
 
     def __init__(
-        self, starts: Offsets | bytes, ends: Offsets | bytes, block: Block | None = None, ready: Any = None
+        self,
+        starts: Offsets | bytes | None,
+        ends: Offsets | bytes | None,
+        block: Block | None = None,
+        ready: Any = None,
+        rows: int = 0,
     ) -> None:
-        self._starts, self._ends, self.block, self.ready = starts, ends, block, ready
+        self._starts, self._ends, self.block, self.ready, self._rows = starts, ends, block, ready, rows
 
     @property
     def starts(self) -> Offsets:
         """Where the values start."""
+        assert self._starts is not None
         return np.frombuffer(self._starts, np.int64) if isinstance(self._starts, bytes) else self._starts
 
     @property
     def ends(self) -> Offsets:
         """Where they end."""
+        assert self._ends is not None
         return np.frombuffer(self._ends, np.int64) if isinstance(self._ends, bytes) else self._ends
 
     def __len__(self) -> int:
-        return len(self._starts) // 8 if isinstance(self._starts, bytes) else len(self._starts)
+        return self._rows or len(self.starts)
 
     def taken(self, rows: npt.NDArray[np.intp]) -> Span:
         """Some of the rows."""
@@ -84,12 +93,14 @@ class Shape:
         kinds: For every row the index of its element's name, as asked for.
         columns: For every element's name its values.
         envelope: What stands before the first and after the last entry.
+        alike: All rows are surely of the first kind, with every flag set.
     """
 
     rows: int
     kinds: npt.NDArray[np.int8]
     columns: dict[bytes, Span]
     envelope: bytes
+    alike: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +184,13 @@ def find(body: bytes, names: tuple[bytes, ...], wanted: tuple[bytes, ...], forms
 
 def _compiled(found: _Found, wanted: tuple[bytes, ...], envelope: bytes) -> Shape:
     """What the extension found, without the columns that no entry has."""
-    rows, kinds, spans = found
+    rows, kinds, alike, spans = found
     columns = {
-        name: Span(starts, ends, None, ready)
+        name: Span(starts, ends, None, ready, rows)
         for name, (starts, ends, filled, ready) in zip(wanted, spans, strict=True)
         if filled
     }
-    return Shape(rows, np.frombuffer(kinds, np.int8), columns, envelope)
+    return Shape(rows, np.frombuffer(kinds, np.int8), columns, envelope, bool(alike))
 
 
 def _extent(body: bytes, names: tuple[bytes, ...]) -> tuple[int, int]:

@@ -64,7 +64,7 @@ class Moment:
             if page.last is None or last == page.last:
                 self._held = picked.slice(picked.num_rows - 1)
                 picked = picked.slice(0, picked.num_rows - 1)
-        return replace(page, batch=picked.filter(pc.is_valid(picked.column(_SIZE))))
+        return replace(page, batch=picked.filter(pc.is_valid(picked.column(_SIZE))), ascends=False)
 
 
 def _newest(rows: pa.RecordBatch) -> npt.NDArray[np.intp]:
