@@ -338,44 +338,35 @@ tails(PyObject *Py_UNUSED(module), PyObject *args)
     return good ? Py_BuildValue("NNi", data, offsets, marks) : Py_NewRef(Py_None);
 }
 
-PyDoc_STRVAR(lines_doc, "lines(data, offsets, first, rows, digests)\n--\n\n"
-                        "Each text of a slice of Arrow's strings, a colon, the hex digits of 16 bytes a row, and a line feed.");
+PyDoc_STRVAR(lines_doc, "lines(data, offsets, first, rows, digests, out)\n--\n\n"
+                        "Each text of a slice of Arrow's strings, a colon, the hex digits of 16 bytes a row, and a line feed.\n\n"
+                        "Written to the start of `out`; returns how many bytes they are, and writes none if it is shorter.");
 
 static PyObject *
 lines(PyObject *Py_UNUSED(module), PyObject *args)
 {
     Strings strings;
-    Py_buffer digests;
-    PyObject *result = NULL;
-    if (!PyArg_ParseTuple(args, "y*y*nny*", &strings.data, &strings.offsets, &strings.first, &strings.rows, &digests)) {
+    Py_buffer digests, target;
+    if (!PyArg_ParseTuple(args, "y*y*nny*w*", &strings.data, &strings.offsets, &strings.first, &strings.rows, &digests,
+                          &target)) {
         return NULL;
     }
+    PyObject *result = NULL;
     if (are_sound(&strings)) {
         if (digests.len / 16 != strings.rows || digests.len % 16 != 0) {
             PyErr_SetString(PyExc_ValueError, "offsets and digests of different lengths");
         }
         else {
-            int32_t length = offset_of(&strings, strings.rows) - offset_of(&strings, 0);
-            result = PyBytes_FromStringAndSize(NULL, length + 34 * strings.rows);
-        }
-    }
-    if (result != NULL) {
-        char *out = PyBytes_AsString(result);
-        const unsigned char *digest = digests.buf;
-        for (Py_ssize_t row = 0; row < strings.rows; row++) {
-            Value text = string_of(&strings, row);
-            memcpy(out, text.at, (size_t)text.length);
-            out += text.length;
-            *out++ = ':';
-            for (int i = 0; i < 16; i++, digest++) {
-                *out++ = "0123456789abcdef"[*digest >> 4];
-                *out++ = "0123456789abcdef"[*digest & 15];
+            Py_ssize_t length = offset_of(&strings, strings.rows) - offset_of(&strings, 0) + 34 * strings.rows;
+            if (length <= target.len) {
+                write_lines(&strings, digests.buf, target.buf);
             }
-            *out++ = '\n';
+            result = PyLong_FromSsize_t(length);
         }
     }
     let_go(&strings);
     PyBuffer_Release(&digests);
+    PyBuffer_Release(&target);
     return result;
 }
 
