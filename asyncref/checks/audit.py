@@ -134,6 +134,11 @@ class _Visit:
         findings += await self._read()
         return findings
 
+    @property
+    def _keeps(self) -> bool:
+        """Whether this storage can keep versions, so that an entry's version asks for its very bytes."""
+        return self.backend.traits.versioned or self.backend.traits.past
+
     def _lane(self, kind: str) -> Lane:
         return Lane(kind, limits=self.limits, meter=self.meter, most=self.backend.traits.concurrency)
 
@@ -152,6 +157,8 @@ class _Visit:
             nulls = pc.fill_null(pc.equal(version, "null"), False)
             bare = pc.and_(*(pc.is_null(rows[name]) for name in ("etag", "etag16")))
             bare = pc.and_(bare, pc.and_(pc.is_null(rows["md5"]), pc.is_null(rows["checksum"])))
+            if not self._keeps:  # a web server's Last-Modified stands there: it asks for no older bytes
+                version = pa.nulls(rows.num_rows, pa.string())
             pinned.entries += rows.num_rows
             pinned.nulls += pc.sum(nulls).as_py()
             pinned.versions += pc.sum(pc.and_not(pc.is_valid(version), nulls)).as_py()
@@ -193,7 +200,7 @@ class _Visit:
     async def _kept(self, entry: Entry, word: str, lane: Lane) -> str:
         """The kind of finding that an entry which is no longer current makes."""
         version, key = entry.pin.version, self.source.key_of(entry.ref)
-        if version is None:
+        if version is None or not self._keeps:
             return "lost"
         try:
             pin = await lane.call(lambda: self.backend.stat(key, version))

@@ -67,7 +67,7 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     "by-name": Kind(
         "risk",
-        "These entries are mere names: nothing tells their bytes from others, so a fetch takes whatever lies there.",
+        "These entries are mere names: nothing but a time, if that, tells their bytes from others, so a fetch may take whatever lies there.",
         "Log them with checksums (without checksum=False), or from a server that sends ETags.",
     ),
     "expires-old": Kind(
