@@ -274,7 +274,7 @@ class _Visit:
             return []  # what became of it is said elsewhere
         except AccessDeniedError as error:
             code, check = ("denied-version", "read a version") if version else ("denied-read", "read")
-            permission = needed(self.source.scheme, check)
+            permission = needed(Reference(self.source.scheme, self.source.container, self.source.prefix), check)
             missing = f"missing: {permission.action}" if permission else error.message
             return [found(code, self.source.uri, missing, examples=(sample["path"],))]
         except RetryableError:
