@@ -22,7 +22,7 @@ from asyncref.cli.output import emit_json
 from asyncref.errors import AsyncrefError, InvalidURIError
 from asyncref.model import Limits
 from asyncref.registry import Registry
-from tests.endtoend import noise
+from tests.same_tree import noise
 from tests.servers.azurite import ACCOUNT, KEY
 from tests.servers.google import Stored, replayed
 from tests.servers.proxy import Cut, Fault, Proxy, Reset, Status
