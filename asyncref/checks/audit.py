@@ -20,7 +20,7 @@ from asyncref.checks.permissions import needed
 from asyncref.checks.rules import Pinned, judge, prefixes_of
 from asyncref.checks.status import StatusReport, status
 from asyncref.engine.fetch.sources import merged
-from asyncref.engine.flow import Lane, Meter, ProgressHook, one_error
+from asyncref.engine.flow import Lane, Meter, ProgressHook, one_error, ramp_of
 from asyncref.errors import (
     AccessDeniedError,
     ArchivedError,
@@ -140,7 +140,8 @@ class _Visit:
         return self.backend.traits.versioned or self.backend.traits.past
 
     def _lane(self, kind: str) -> Lane:
-        return Lane(kind, limits=self.limits, meter=self.meter, most=self.backend.traits.concurrency)
+        most, ramp = self.backend.traits.concurrency, ramp_of(self.backend)
+        return Lane(kind, limits=self.limits, meter=self.meter, most=most, ramp=ramp)
 
     def _rows(self) -> Iterator[pa.RecordBatch]:
         """The source's rows, compact, with references; some row groups at a time."""
