@@ -30,6 +30,7 @@ from tests.servers.webservers import (
 
 _FOREIGN = (
     *("AWS_", "AZURE_", "GOOGLE_", "GCE_METADATA_", "CLOUDSDK_", "STORAGE_EMULATOR_HOST", "ASYNCREF_", "WANDB_"),
+    *("IDENTITY_", "MSI_"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
 )
 _NUMBERS = count(1)

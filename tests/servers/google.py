@@ -14,7 +14,9 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import math
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -100,6 +102,7 @@ class Google:
         public: Nobody has to say who asks.
         pays: Whoever asks has to name a project.
         lasts_s: How long a token is said to last.
+        taken: For how many requests to the bucket a token is taken; None: for all.
         broken: Whoever gives tokens answers 500.
         refused: An error that every request to the bucket gets.
         valid: Access tokens that the bucket accepts.
@@ -113,14 +116,16 @@ class Google:
     public: bool = True
     pays: bool = False
     lasts_s: int = 3600
+    taken: int | None = None
     broken: bool = False
     refused: tuple[int, str, str] | None = None
     valid: set[str] = field(default_factory=set)
     asked: list[Asked] = field(default_factory=list)
+    _uses: Counter[str] = field(default_factory=Counter)
 
     def granted(self) -> web.Response:
         token = f"ya29.secret-{len(self.asked)}"
-        self.valid = {token}
+        self.valid.add(token)
         return web.json_response({"access_token": token, "expires_in": self.lasts_s, "token_type": "Bearer"})
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -153,7 +158,8 @@ class Google:
         if not self.public and not token:
             text = "Anonymous caller does not have storage.objects.list access to the Google Cloud Storage bucket."
             return error(401, "required", text)
-        if not self.public and token not in self.valid:
+        self._uses[token] += 1
+        if not self.public and (token not in self.valid or self._uses[token] > (self.taken or math.inf)):
             return error(401, "authError", "Invalid Credentials")
         if self.pays and "userProject" not in request.query:
             return error(400, "required", "Bucket is a requester pays bucket but no user project provided.")
