@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -80,8 +81,14 @@ async def audit(
             findings += await visit.examine(now)
             said[source.uri] = visit.said
     findings.sort(key=lambda one: ORDER.index(one.severity))
+    scanned = manifest.record if not compare else now.now.record if now else None
     return AuditReport(
-        objects=len(manifest), bytes=manifest.size, findings=tuple(findings), said=said, requests=dict(meter.requests)
+        objects=len(manifest),
+        bytes=manifest.size,
+        findings=tuple(findings),
+        said=said,
+        requests=dict(meter.requests + Counter(scanned.requests if scanned else {})),
+        sources=manifest.sources,
     )
 
 
