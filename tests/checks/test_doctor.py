@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import orjson
 import pytest
@@ -298,3 +300,16 @@ async def test_where_azure_s_credentials_come_from_is_said_for_every_source(monk
     for typed in ("https://mine.blob.core.windows.net/box/", "abfs://box@mine.dfs.core.windows.net/"):
         assert await credentials_of(uri.parse(typed), {}, typed) == said
     assert await credentials_of(uri.parse("az://box/"), {"account_name": "mine", "anon": True}, "az://box/") is None
+
+
+def test_the_policy_in_the_documentation_grants_all_that_any_check_or_audit_asks_for_and_no_more():
+    text = (Path(__file__).parents[2] / "docs" / "permissions.md").read_text()
+    policy_of_docs = json.loads(re.search(r"```json\n(.*?)```", text, re.DOTALL)[1])
+    granted = {
+        (action, one["Resource"].endswith("/*")) for one in policy_of_docs["Statement"] for action in one["Action"]
+    }
+    needs = [needed(S3, check) for check in ("list", "list versions", "versioning", "stat", "read", "read a version")]
+    assert granted == {(one.action, one.on_objects) for one in needs} | {("s3:GetLifecycleConfiguration", False)}
+    for scheme, container in (("gs", "my-bucket"), ("az", "box")):
+        found = [needed(Reference(scheme, container, ""), check) for check in ("list", "read", "versioning")]
+        assert all(one.role in text for one in found if one)
