@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -225,7 +226,10 @@ def _joined(pinned: Manifest, found: Sequence[Manifest | None]) -> Manifest:
         if now is not None and len(now)
     ]
     records = [now.record for now in found if now is not None] or [pinned.record]
-    record = Record(started=min(one.started for one in records), ended=max(one.ended for one in records))
+    requests = sum((Counter(now.record.requests) for now in found if now is not None), Counter[str]())
+    record = Record(
+        started=min(one.started for one in records), ended=max(one.ended for one in records), requests=dict(requests)
+    )
     return build(runs, sources=sources, record=record)
 
 

@@ -76,6 +76,13 @@ def options_for(options: Mapping[str, Any], origin: str) -> dict[str, Any]:
     return common | dict(own)
 
 
+def shown(options: Mapping[str, Any], origin: str) -> str:
+    """What tells one server who asks, in words and never what it is; empty: nothing does."""
+    chosen = options_for(options, origin)
+    given = [name for name in _SECRET if chosen.get(name) is not None]
+    return f"storage_options ({', '.join(given)})" if given else ""
+
+
 def has_secrets(options: Mapping[str, Any]) -> bool:
     """Whether options that hold for every server hold a secret."""
     return any(options.get(name) is not None for name in _SECRET)

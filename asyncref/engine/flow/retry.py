@@ -15,8 +15,9 @@ import anyio
 from asyncref.engine.flow.gate import Gate
 from asyncref.engine.flow.limits import Controller
 from asyncref.engine.flow.progress import Meter
+from asyncref.engine.flow.ramp import RampUp
 from asyncref.errors import RetryableError, StorageError, ThrottledError
-from asyncref.model import Limits, Ramp
+from asyncref.model import Limits
 
 T = TypeVar("T")
 
@@ -33,14 +34,14 @@ class Lane:
         limits: The user's bounds.
         meter: Where requests and retries are counted.
         most: The backend's own bound on requests in flight.
-        ramp: The provider's own ramp-up, if it names one.
+        ramp: The container's share of its provider's ramp-up; see `ramp_of`.
         place: The container, for the name under which the meter shows the state.
     """
 
     __slots__ = ("_gate", "_limits", "_meter", "_patience_s", "controller", "kind")
 
     def __init__(
-        self, kind: str, *, limits: Limits, meter: Meter, most: int, ramp: Ramp | None = None, place: str = ""
+        self, kind: str, *, limits: Limits, meter: Meter, most: int, ramp: RampUp | None = None, place: str = ""
     ) -> None:
         self.kind = kind
         self.controller = Controller(limits, most=most, ramp=ramp, is_costly=kind == "list")
