@@ -211,6 +211,43 @@ async def test_what_cannot_be_trusted_is_listed_anew(
     assert inside(tmp_path) == []
 
 
+@pytest.mark.usefixtures("flushes")
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 0.7, 0.999])
+@pytest.mark.parametrize("is_given_back", [False, True])
+async def test_rows_that_are_not_what_was_written_are_listed_again(
+    share: float, is_given_back: bool, store: MemoryStore, tmp_path: Path
+) -> None:
+    calm = await scanned("memory://b/p/", None)
+    store.requests.clear()
+    await interrupted(store, tmp_path, 60)
+    rows = inside(tmp_path)[0] / "rows-000.arrow"
+    written = rows.read_bytes()
+    place = int(share * len(written))
+    rows.write_bytes(written[:place] + bytes([written[place] ^ 1]) + written[place + 1 :])
+    await interrupted(store, tmp_path, 20)
+    if is_given_back and rows.stat().st_size >= len(written):
+        with rows.open("r+b") as file:  # by the disk: nothing may be there twice
+            file.write(written)
+    manifest = await scanned("memory://b/p/", tmp_path)
+    assert (manifest.digest, manifest.identity, len(manifest)) == (calm.digest, calm.identity, len(calm))
+    assert manifest.record.complete
+    assert inside(tmp_path) == []
+
+
+async def test_what_is_not_damaged_is_not_asked_for_again(
+    store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "FLUSH_BYTES", 1)
+    monkeypatch.setattr(spool, "FLUSH_SHARE", 0)
+    await interrupted(store, tmp_path, 80)
+    rows = inside(tmp_path)[0] / "rows-000.arrow"
+    rows.write_bytes(b"x" + rows.read_bytes()[1:])
+    manifest = await scanned("memory://b/p/", tmp_path)
+    record = manifest.record
+    assert (len(manifest), record.resumes) == (1_000, 1)
+    assert record.notes[1:] == ("some of what it had set aside was damaged, and is listed again",)
+
+
 async def test_what_nobody_came_back_for_is_removed(
     store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

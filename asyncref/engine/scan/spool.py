@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -24,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asyncref.engine.flow import Tally
-from asyncref.engine.scan.ledger import Block, Covered, chains, line
+from asyncref.engine.scan.ledger import Block, Covered, Span, chains, line
 from asyncref.engine.scan.messages import packed, unpacked
 from asyncref.errors import ManifestError
 from asyncref.manifest import Run
@@ -124,6 +125,7 @@ class Spool:
     _files: list[FileIO] = field(default_factory=list)
     _file: FileIO | None = None
     _end: int = 0
+    _check: int = 0
     _next_free_run: int = UNORDERED - 1
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
 
@@ -236,6 +238,7 @@ class Spool:
             blocks: list[Block] = []
             skipped: Counter[str] = Counter()
             size, listed = 0, Tally()
+            start, self._check = self._end, 0
             for run, part in gathered.items():
                 places = [self._write_batch(file, batch) for batch in _joined(run, part.batches)]
                 self._add(run, part.rows, places)
@@ -252,6 +255,7 @@ class Spool:
                     "blocks": [block.to_json() for block in blocks],
                     "size": size,
                     "listed": asdict(listed),
+                    "rows": Span(name, start, self._end - start, self._check).to_json(),
                 }
                 _write_whole(self._keep.ledger, line({**values, "skipped": skipped, "requests": news}))
         except OSError as error:
@@ -267,6 +271,8 @@ class Spool:
         head, message = packed(batch)
         _write_whole(file, head)
         _write_whole(file, message)
+        if self._keep is not None:
+            self._check = zlib.crc32(message, zlib.crc32(head, self._check))
         place = _Place(file, self._end, len(head) + message.size)
         self._end += place.length
         return place
