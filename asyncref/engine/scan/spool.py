@@ -199,16 +199,16 @@ class Spool:
         return [stored.as_run() for stored in self._runs.values()]
 
     def discard(self) -> None:
-        """Forget every row, and what the ledger covers."""
+        """Forget every row, and what the ledger covers. Rare; blocks for a sync."""
         self._gathered.clear()
         self._gathered_bytes = 0
         self._runs.clear()
         if self._keep is not None:
             self._keep.ledger.truncate(0)
             _write_whole(self._keep.ledger, self._keep.header)
+            _sync(self._keep.ledger.fileno())  # before its rows are overwritten
         if self._file is not None:
-            self._file.seek(0)
-            self._file.truncate()
+            self._file.truncate(0)
             self._end = 0
 
     def close(self, *, remember: bool = False) -> None:
@@ -269,8 +269,8 @@ class Spool:
 
     def _write_batch(self, file: FileIO, batch: pa.RecordBatch) -> _Place:
         head, message = packed(batch)
-        _write_whole(file, head)
-        _write_whole(file, message)
+        _write_at(file, self._end, head)  # and not where a write that failed has left the file's own position
+        _write_at(file, self._end + len(head), message)
         if self._keep is not None:
             self._check = zlib.crc32(message, zlib.crc32(head, self._check))
         place = _Place(file, self._end, len(head) + message.size)
@@ -329,7 +329,18 @@ def _places(files: Mapping[str, FileIO], block: Block) -> Iterator[_Place]:
         offset += length
 
 
-def _write_whole(file: FileIO, data: bytes | pa.Buffer) -> None:
+def _write_at(file: FileIO, offset: int, data: bytes | pa.Buffer) -> None:
+    """Write all of it there; raises as `_write_whole` does."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(file.fileno(), view, offset)
+        if not written:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        offset += written
+        view = view[written:]
+
+
+def _write_whole(file: FileIO, data: bytes) -> None:
     """Write all of it.
 
     Raises:
