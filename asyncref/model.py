@@ -294,6 +294,7 @@ class Limits:
         idle_timeout_s: Bound on silence in the middle of an answer. There is no bound on a whole transfer.
         backoff_s: First pause between two tries; doubles, with full jitter, up to `backoff_max_s`.
         backoff_max_s: Longest pause that asyncref chooses itself; a server's Retry-After may exceed it.
+        retry_after_max_s: Longest pause that a server may ask for; the request that is told to wait longer fails at once.
     """
 
     concurrency: int | None = None
@@ -306,6 +307,7 @@ class Limits:
     idle_timeout_s: float = 60.0
     backoff_s: float = 0.1
     backoff_max_s: float = 20.0
+    retry_after_max_s: float = 300.0
 
     def __post_init__(self) -> None:
         """Refuse what no request could ever keep to: it would wait for ever.
@@ -330,6 +332,7 @@ _LEAST: Final = {
     "idle_timeout_s": 0.001,
     "backoff_s": 0,
     "backoff_max_s": 0,
+    "retry_after_max_s": 0,
 }
 
 

@@ -79,6 +79,23 @@ async def test_a_named_pause_holds_back_requests_that_were_not_refused() -> None
     assert sent_s[0] - began_s >= 0.1
 
 
+@pytest.mark.parametrize("pause_s", [86_400.0, 1e9, float("inf"), float("nan")])
+async def test_a_pause_beyond_the_bound_is_an_error_at_once_and_holds_nobody_back(pause_s: float) -> None:
+    lane, meter = made()
+    refusal = ThrottledError("slow down", uri="s3://b/", code="503", retry_after_s=pause_s)
+    with pytest.raises(ThrottledError, match=r"s3://b/: slow down, for .* s \(503\); .*retry_after_max_s"):
+        await lane.call(answering(refusal, 7))
+    assert await asyncio.wait_for(lane.call(answering(7)), 30) == 7
+    assert (meter.requests["get"], meter.throttled) == (2, 1)
+
+
+async def test_a_longer_pause_may_be_allowed() -> None:
+    lane, _ = made(Limits(retry_after_max_s=0.02))
+    assert await lane.call(answering(ThrottledError("503", retry_after_s=0.02), 7)) == 7
+    with pytest.raises(ThrottledError):
+        await lane.call(answering(ThrottledError("503", retry_after_s=0.03), 7))
+
+
 async def test_a_server_that_refuses_everything_ends_the_run_long_before_every_request_had_its_tries() -> None:
     lane, meter = made(Limits(attempts=8, backoff_s=0.001), most=200)
 

@@ -23,10 +23,11 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, MissingDependencyException
 
 from asyncref.backends.base import Receive
-from asyncref.backends.s3.answers import Asked, date_s, elements, failure, region_of
+from asyncref.backends.s3.answers import Asked, elements, failure, region_of
 from asyncref.backends.s3.settings import S3Settings
 from asyncref.errors import AsyncrefError, OptionError, WrongRegionError
 from asyncref.net.credentials import Chain
+from asyncref.net.dates import date_s
 from asyncref.net.http import HttpPool, Reply, Response
 from asyncref.net.sign import EMPTY_SHA256, UNSIGNED_PAYLOAD, Signer, path_of, query_of
 

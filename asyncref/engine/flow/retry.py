@@ -61,6 +61,7 @@ class Lane:
 
         Raises:
             RetryableError: The last try's.
+            ThrottledError: The server asks for a longer pause than `limits.retry_after_max_s`.
             AsyncrefError: Whatever `send` raised that no further try would change.
         """
         controller, gate, meter = self.controller, self._gate, self._meter
@@ -75,8 +76,7 @@ class Lane:
             try:
                 result = await send()
             except ThrottledError as error:
-                controller.throttled(monotonic(), sent_s, error.retry_after_s)
-                meter.throttled += 1
+                self._refused(error, sent_s)
                 failure: RetryableError = error
             except RetryableError as error:
                 controller.ended()
@@ -102,9 +102,28 @@ class Lane:
         """The controller's state, and how many requests wait for their turn."""
         return {**self.controller.statistics(), "waiting": self._gate.waiting}
 
+    def _refused(self, error: ThrottledError, sent_s: float) -> None:
+        self._meter.throttled += 1
+        pause_s = error.retry_after_s
+        if pause_s is not None and not pause_s <= self._limits.retry_after_max_s:
+            self.controller.throttled(monotonic(), sent_s, None)  # who asks next may be told otherwise
+            raise _too_long(error) from error
+        self.controller.throttled(monotonic(), sent_s, pause_s)
+
     def _refuses_everything(self) -> bool:
         rate = self.controller.rate
         return rate.vain_cuts >= self._limits.attempts and monotonic() - rate.refused_since_s >= self._patience_s
+
+
+def _too_long(error: ThrottledError) -> ThrottledError:
+    return ThrottledError(
+        f"{error.message}, for {error.retry_after_s:,.0f} s",
+        uri=error.uri,
+        request_id=error.request_id,
+        code=error.code,
+        hint="try again then, or wait here with a larger Limits(retry_after_max_s=)",
+        retry_after_s=error.retry_after_s,
+    )
 
 
 def _jittered_s(tries: int, limits: Limits) -> float:
