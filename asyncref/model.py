@@ -289,7 +289,8 @@ class Limits:
         bytes_per_second: Cap on body bytes, for a fetch or a stream.
         memory_bytes: Bound on bodies in flight (fetch, stream) and on pages not yet spilled to disk (scan).
         queue_pages: Most pages that wait for the reader of `pages(...)`; then the listing waits.
-        attempts: Most tries of one request.
+        attempts: Most tries of one request. Where the server has answered before, tries go on for 600 times `backoff_s` (a minute)
+            after the first failure; 1: never sent again.
         connect_timeout_s: Bound on establishing a connection.
         idle_timeout_s: Bound on silence in the middle of an answer. There is no bound on a whole transfer.
         backoff_s: First pause between two tries; doubles, with full jitter, up to `backoff_max_s`.

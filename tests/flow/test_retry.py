@@ -11,7 +11,14 @@ import pytest
 
 from asyncref.engine.flow import Lane, Meter
 from asyncref.engine.flow.gate import Gate
-from asyncref.errors import NotFoundError, RetryableError, ServerError, ThrottledError
+from asyncref.errors import (
+    BrokenBodyError,
+    ConnectionFailedError,
+    NotFoundError,
+    RetryableError,
+    ServerError,
+    ThrottledError,
+)
 from asyncref.model import Limits
 
 QUICK = Limits(attempts=4, backoff_s=0.001, backoff_max_s=0.002)
@@ -54,6 +61,50 @@ async def test_the_last_error_is_raised_when_the_attempts_are_used_up(error: Ret
     with pytest.raises(type(error), match="the last"):
         await lane.call(answering(error, error, error, last, 7))
     assert meter.requests == {"get": 4}
+
+
+async def test_an_outage_of_a_server_that_had_answered_is_waited_for() -> None:
+    lane, meter = made(Limits(attempts=4, backoff_s=0.001, backoff_max_s=0.002))
+    began_s = 0.0
+
+    async def send() -> float:
+        if time.monotonic() - began_s < 0.3:
+            raise ConnectionFailedError("nobody there")
+        return time.monotonic()
+
+    await lane.call(answering(7))
+    began_s = time.monotonic()
+    assert await lane.call(send) - began_s >= 0.3
+    assert meter.requests["get"] > 5
+
+
+@pytest.mark.parametrize("attempts", [1, 4])
+async def test_an_outage_without_an_end_is_an_error(attempts: int) -> None:
+    lane, meter = made(Limits(attempts=attempts, backoff_s=0.0001, backoff_max_s=0.0002))
+    await lane.call(answering(7))
+    began_s = time.monotonic()
+    with pytest.raises(ServerError):
+        await lane.call(answering(*[ServerError("500")] * 10_000))
+    assert (time.monotonic() - began_s >= 0.06) == (attempts > 1)
+    assert (meter.requests["get"] == 2) == (attempts == 1)
+
+
+async def test_a_try_that_brought_bytes_is_not_counted() -> None:
+    lane, meter = made()
+    came = 0
+
+    async def send() -> int:
+        nonlocal came
+        came += 2**16
+        if came < 50 * 2**16:
+            raise BrokenBodyError("cut")
+        return came
+
+    assert await lane.call(send, came=lambda: came) == 50 * 2**16
+    came = 0
+    with pytest.raises(BrokenBodyError):
+        await made()[0].call(send)
+    assert meter.requests == {"get": 50}
 
 
 async def test_a_final_answer_is_raised_at_once() -> None:
