@@ -15,6 +15,8 @@ from asyncref.errors import (
     BrokenBodyError,
     ConnectionFailedError,
     NotFoundError,
+    OrderError,
+    ProtocolError,
     RetryableError,
     ServerError,
     ThrottledError,
@@ -105,6 +107,23 @@ async def test_a_try_that_brought_bytes_is_not_counted() -> None:
     with pytest.raises(BrokenBodyError):
         await made()[0].call(send)
     assert meter.requests == {"get": 50}
+
+
+async def test_a_page_that_cannot_be_read_is_asked_for_twice_more_and_no_refusal_is() -> None:
+    def lane() -> Lane:
+        return Lane("list", limits=Limits(backoff_s=0.001), meter=Meter(), most=8)
+
+    odd = ProtocolError("a web page")
+    assert await lane().call(answering(odd, odd, 7)) == 7
+    for last in (
+        odd,
+        ProtocolError("refused", code="status 400"),
+        OrderError("keys out of order"),
+        NotFoundError("404"),
+    ):
+        with pytest.raises(type(last)) as caught:
+            await lane().call(answering(odd, odd, last, 7))
+        assert caught.value is last
 
 
 async def test_a_final_answer_is_raised_at_once() -> None:

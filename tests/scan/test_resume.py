@@ -16,7 +16,7 @@ import pytest
 
 from asyncref.engine.flow import Meter
 from asyncref.engine.scan import Target, resume, scan, spool
-from asyncref.errors import ConnectionFailedError, DuplicatePathError, OptionError, ScanError
+from asyncref.errors import ConnectionFailedError, DuplicatePathError, OptionError, ProtocolError, ScanError
 from asyncref.globs import Filter
 from asyncref.manifest import Manifest
 from asyncref.model import Limits
@@ -24,6 +24,7 @@ from asyncref.testing import Faults, MemoryStore, mounted
 from benchmarks.measure import python
 from benchmarks.store.process import StoreProcess, running
 from benchmarks.store.render import Spec
+from tests.servers.crooked import NAME, Answer, crooked_server
 
 FRAGILE = Limits(backoff_s=0.0, concurrency=4, attempts=1)
 FILTER = Filter.of(exclude="*7")
@@ -273,6 +274,23 @@ async def test_two_pins_for_one_path_are_not_kept_for_ever(store: MemoryStore, t
     with pytest.raises(DuplicatePathError):
         await scan([Target(uri="memory://b/p/"), Target(uri="memory://b/q/")], limits=FRAGILE, resume=tmp_path)
     assert inside(tmp_path) == []
+
+
+async def test_a_page_that_cannot_be_used_costs_nothing_of_what_was_listed(tmp_path: Path) -> None:
+    keys = [f"p/{number:03d}" for number in range(300)]
+    async with crooked_server(keys) as server:
+        server.lie, server.lies_at = _web_page, frozenset(range(9, 1_000))
+        with pytest.raises(ProtocolError):
+            await scanned(f"s3://{NAME}/p/", tmp_path, storage_options=server.storage_options)
+        assert len(inside(tmp_path)) == 1
+        server.lie = None
+        manifest = await scanned(f"s3://{NAME}/p/", tmp_path, storage_options=server.storage_options)
+    assert ([entry.path for entry in manifest], manifest.record.resumes) == ([key[2:] for key in keys], 1)
+    assert inside(tmp_path) == []
+
+
+def _web_page(answer: Answer) -> None:
+    answer.body = b"<html><body>Log in</body></html>"
 
 
 @pytest.mark.usefixtures("store")

@@ -16,7 +16,14 @@ import anyio
 from asyncref.engine.flow.gate import Gate
 from asyncref.engine.flow.limits import Controller
 from asyncref.engine.flow.progress import Meter
-from asyncref.errors import RetryableError, StorageError, ThrottledError
+from asyncref.errors import (
+    AsyncrefError,
+    OrderError,
+    ProtocolError,
+    RetryableError,
+    StorageError,
+    ThrottledError,
+)
 from asyncref.model import Limits, Ramp
 
 T = TypeVar("T")
@@ -24,6 +31,8 @@ T = TypeVar("T")
 _OUTAGE: Final = 600
 """A server that has answered before is borne with for so many `backoff_s`: a minute, by default."""
 _PROGRESS_BYTES: Final = 2**16
+_ODD: Final = 2
+"""Pages that cannot be read and are asked for again: what stands between sends a web page now and then."""
 _MOST_DOUBLINGS: Final = 60  # a larger power of two is no float at some point
 _AT_ONCE: Final = 3  # refusals of one request after which it just queues again: the controller keeps the rate
 
@@ -99,13 +108,13 @@ class Lane:
                 result = await send()
             except ThrottledError as error:
                 self._refused(error, sent_s)
-                failure: RetryableError = error
+                failure: AsyncrefError = error
             except RetryableError as error:
                 controller.ended()
                 failure = error
-            except StorageError:  # an answer like any other, as far as the server's capacity goes
+            except StorageError as error:  # an answer like any other, as far as the server's capacity goes
                 controller.succeeded(monotonic(), sent_s)
-                raise
+                failure = self._odd_page(error)
             except BaseException:
                 controller.ended()
                 raise
@@ -115,7 +124,7 @@ class Lane:
             finally:
                 gate.release()
             failed = failed or _Failed(monotonic())
-            failed.once_more(came())
+            failed.once_more(came(), is_odd=isinstance(failure, ProtocolError))
             if self._refuses_everything() or self._is_in_vain(failed):
                 raise failure
             meter.retries += 1
@@ -134,8 +143,17 @@ class Lane:
             raise _too_long(error) from error
         self.controller.throttled(monotonic(), sent_s, pause_s)
 
+    def _odd_page(self, error: StorageError) -> StorageError:
+        """The error, if it is of a page that could not be read; neither of one out of order nor a refusal, which has a code."""
+        is_odd = isinstance(error, ProtocolError) and not isinstance(error, OrderError) and error.code is None
+        if self.kind != "list" or not is_odd:
+            raise error
+        return error
+
     def _is_in_vain(self, failed: _Failed) -> bool:
-        return failed.tries >= self._limits.attempts and monotonic() - failed.since_s >= self._outage_s
+        outage_s = 0.0 if failed.odd else self._outage_s
+        is_tried = failed.tries >= self._limits.attempts and monotonic() - failed.since_s >= outage_s
+        return is_tried or failed.odd > _ODD
 
     @property
     def _outage_s(self) -> float:
@@ -158,11 +176,13 @@ class _Failed:
 
     since_s: float
     tries: int = 0
+    odd: int = 0
     _had_bytes: int = 0
 
-    def once_more(self, came_bytes: int) -> None:
-        """Another one failed, with so many bytes of the answer here by now."""
+    def once_more(self, came_bytes: int, *, is_odd: bool) -> None:
+        """Another one failed, with so many bytes of the answer here by now, or could not be read."""
         self.tries += 1
+        self.odd += is_odd
         if came_bytes - self._had_bytes >= _PROGRESS_BYTES:
             self.tries, self.since_s, self._had_bytes = 1, monotonic(), came_bytes
 

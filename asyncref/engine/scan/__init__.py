@@ -27,7 +27,6 @@ from asyncref.errors import (
     AsyncrefError,
     DuplicatePathError,
     NothingFoundError,
-    ProtocolError,
     RetryableError,
     ScanError,
     StorageError,
@@ -121,7 +120,7 @@ async def scan(
                 for spool in spools:
                     await spool.flush()
             manifest = await anyio.to_thread.run_sync(partial(_built, spools, tuple(job.sources), record, folder))
-    except (NothingFoundError, ProtocolError, DuplicatePathError):
+    except (NothingFoundError, DuplicatePathError):
         raise  # the same again, if it were continued
     except BaseException:
         remove = False
