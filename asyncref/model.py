@@ -291,11 +291,13 @@ class Limits:
         bytes_per_second: Cap on body bytes, for a fetch or a stream.
         memory_bytes: Bound on bodies in flight (fetch, stream) and on pages not yet spilled to disk (scan).
         queue_pages: Most pages that wait for the reader of `pages(...)`; then the listing waits.
-        attempts: Most tries of one request.
+        attempts: Most tries of one request. Where the server has answered before, tries go on for 600 times `backoff_s` (a minute)
+            after the first failure; 1: never sent again.
         connect_timeout_s: Bound on establishing a connection.
         idle_timeout_s: Bound on silence in the middle of an answer. There is no bound on a whole transfer.
         backoff_s: First pause between two tries; doubles, with full jitter, up to `backoff_max_s`.
         backoff_max_s: Longest pause that asyncref chooses itself; a server's Retry-After may exceed it.
+        retry_after_max_s: Longest pause that a server may ask for; the request that is told to wait longer fails at once.
     """
 
     concurrency: int | None = None
@@ -308,6 +310,7 @@ class Limits:
     idle_timeout_s: float = 60.0
     backoff_s: float = 0.1
     backoff_max_s: float = 20.0
+    retry_after_max_s: float = 300.0
 
     def __post_init__(self) -> None:
         """Refuse what no request could ever keep to: it would wait for ever.
@@ -332,6 +335,7 @@ _LEAST: Final = {
     "idle_timeout_s": 0.001,
     "backoff_s": 0,
     "backoff_max_s": 0,
+    "retry_after_max_s": 0,
 }
 
 

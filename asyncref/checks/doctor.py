@@ -176,7 +176,7 @@ class _Visit:
     given_up: bool = False
 
     def __post_init__(self) -> None:
-        self.lane = Lane("doctor", limits=self.limits, meter=Meter("doctor"), most=1)
+        self.lane = Lane("doctor", limits=self.limits, meter=Meter("doctor"), most=1, outlasts=False)
 
     async def examine(self, options: Mapping[str, Any]) -> None:
         """Everything, in the order of what the next needs."""

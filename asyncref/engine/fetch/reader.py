@@ -122,7 +122,8 @@ class Reader:
         while True:
             attempt = job.attempt
             try:
-                return await job.place.get.call(partial(self._send, job, attempt, part, cursor, sink))
+                send = partial(self._send, job, attempt, part, cursor, sink)
+                return await job.place.get.call(send, came=lambda: cursor.offset)
             except StorageError as refusal:
                 if isinstance(refusal, ProtocolError):
                     raise

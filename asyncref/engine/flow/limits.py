@@ -154,7 +154,8 @@ class Controller:
         """After a window of answers: let the window grow by half if it was used and latency holds."""
         mean_s = self._latency_sum_s / self._latencies
         self._latency_s = max(0.0, mean_s - _CROSSINGS * self._lag_s)
-        self._base_s = min(self._base_s * 1.01, self._latency_s)  # 1% a round: an old record does not bind for ever
+        if 2 * self._latency_s >= mean_s:  # else it is more of a guess than a measurement, and may be zero
+            self._base_s = min(self._base_s * 1.01, self._latency_s)  # 1% a round: an old record does not bind for ever
         if self._full and self._window < self.most and self._latency_s <= _HOLDS * max(self._base_s, 1e-3):
             self._window = min(self.most, self._window + (self._window + 1) // 2)
         self._full = False
