@@ -166,9 +166,9 @@ class Lister:
                         group.start_soon(self._prove_start, piece, seams, _PROBES - number)
                 for span in space.start_from(self.plan.within(ranges)):
                     group.start_soon(self._follow, span, space, seams, group)
-        gaps = seams.gaps() or [key for after, key in seams.doubts() if not await self._shows(after, key)]
-        if gaps:
-            raise OrderError(f"the server leaves out {gaps[0]!r} when a listing starts right before it", uri=self.uri)
+        for after, key, certain in seams.missing():
+            if certain or not await self._shows(after, key):
+                raise OrderError(f"the server leaves out {key!r} when a listing starts right before it", uri=self.uri)
 
     async def _prove_start(self, piece: Piece, seams: Seams, number: int) -> None:
         """Ask the other kind of listing for the first key of a piece that starts where no range below sees it.
