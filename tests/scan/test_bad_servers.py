@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import anyio
 import pyarrow as pa
@@ -137,9 +138,11 @@ CASES = [
 ]
 
 
-async def scanned(server: Crooked) -> Manifest:
+async def scanned(server: Crooked, *, resume: Path | None = None) -> Manifest:
     with anyio.fail_after(30):
-        return await scan([Target(uri=f"s3://{NAME}/p/")], storage_options=server.storage_options, limits=HASTY)
+        return await scan(
+            [Target(uri=f"s3://{NAME}/p/")], storage_options=server.storage_options, limits=HASTY, resume=resume
+        )
 
 
 @pytest.mark.parametrize(("lie", "once", "always", "versions", "at"), CASES)
@@ -215,6 +218,51 @@ async def test_a_server_that_cannot_start_behind_a_key_is_listed_once_more_not_o
     assert [f"p/{entry.path}" for entry in manifest] == keys
     assert "serially" in manifest.record.notes[0]
     assert server.requests["list"] < 2 * 30 + 8
+
+
+@pytest.mark.usefixtures("ten_rows")
+@pytest.mark.parametrize("count", [12, 30, 60])
+@pytest.mark.parametrize("at", [0, 5, -1])
+async def test_the_key_behind_one_that_was_passed_over_is_never_lost(count: int, at: int) -> None:
+    keys = [f"p/{number:03d}" for number in range(count)]
+    async with crooked_server(keys, versions=1) as server:
+        server.deep = {keys[at]: 41}
+        honest = await scanned(server)
+        asked, server.drops = server.requests["list"], True
+        manifest = await scanned(server)
+        assert server.requests["list"] > asked
+    assert [f"p/{entry.path}" for entry in manifest] == [f"p/{entry.path}" for entry in honest] == keys
+    assert honest.record.notes == ()
+    assert manifest.record.complete
+
+
+def _no_objects(answer: Answer) -> None:
+    if not answer.versions:
+        answer.status, answer.body = 403, b"<Error><Code>AccessDenied</Code><Message>No.</Message></Error>"
+
+
+@pytest.mark.usefixtures("ten_rows")
+async def test_nothing_is_passed_over_where_the_key_behind_it_cannot_be_asked_for() -> None:
+    keys = [f"p/{number:03d}" for number in range(12)]
+    async with crooked_server(keys, versions=1) as server:
+        server.deep, server.drops, server.lie, server.lies_at = {keys[5]: 41}, True, _no_objects, None
+        manifest = await scanned(server)
+    assert [f"p/{entry.path}" for entry in manifest] == keys
+    assert "unproved" in manifest.record.notes[0]
+
+
+@pytest.mark.usefixtures("ten_rows")
+@pytest.mark.parametrize("cut", range(3, 36, 4))
+async def test_a_scan_that_goes_on_behind_a_key_does_not_lose_the_next_one(cut: int, tmp_path: Path) -> None:
+    keys = [f"p/{number:03d}" for number in range(300)]
+    async with crooked_server(keys, versions=1) as server:
+        server.deep = {keys[150]: 41}
+        server.lie, server.lies_at = sent(cut=0), frozenset(range(cut, 1000))
+        with pytest.raises(BrokenBodyError):
+            await scanned(server, resume=tmp_path)
+        server.lie, server.drops = None, True
+        manifest = await scanned(server, resume=tmp_path)
+    assert [f"p/{entry.path}" for entry in manifest] == keys
 
 
 @pytest.mark.parametrize("versions", [False, True])

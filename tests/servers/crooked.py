@@ -87,10 +87,12 @@ class Crooked:
     Attributes:
         keys: Sorted.
         versions: Versions of each key; 0: the bucket never kept any.
+        deep: Versions of some keys, where they have others.
         page_rows: Most rows a page.
         lie: Called with every page that `lies_at` names, after it was rendered; may render it anew.
         lies_at: Which listing requests, from 1; None: every one.
         starts: Whether a listing can start behind a key; otherwise it starts at its beginning without a word.
+        drops: A listing of versions that starts behind a key without a version leaves out the key that comes next.
         requests: What came, by kind.
     """
 
@@ -100,6 +102,8 @@ class Crooked:
     lie: Lie | None = None
     lies_at: frozenset[int] | None = frozenset()
     starts: bool = True
+    drops: bool = False
+    deep: dict[str, int] = field(default_factory=dict)
     requests: Counter[str] = field(default_factory=Counter)
     endpoint: str = ""
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -115,7 +119,7 @@ class Crooked:
         return [
             (key, f"v{number}" if self.versions else "null", number == 0)
             for key in self.keys
-            for number in range(count)
+            for number in range(self.deep.get(key, count))
         ]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -160,6 +164,8 @@ class Crooked:
         else:
             after = asked.get("key-marker") or asked.get("start-after") or ""
             start = bisect_right(keys, after) if self.starts else 0
+            if self.drops and asked.get("key-marker") and start < len(keys):
+                start = bisect_right(keys, keys[start])
         end = start + self.page_rows
         following = None
         if end < len(rows):
