@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pytest
 
 from asyncref.backends import s3 as backend
 from asyncref.engine.scan import Target, scan
-from asyncref.engine.scan.advance import MOST_EMPTY, Advance
+from asyncref.engine.scan.advance import MOST_EMPTY, MOST_OF_ONE, Advance
 from asyncref.errors import AsyncrefError, BrokenBodyError, ConnectionFailedError, ProtocolError, ServerError
 from asyncref.manifest import Manifest
 from asyncref.model import PAGE_SCHEMA, Cursor, Limits, Page
@@ -79,6 +79,23 @@ def _all_latest(answer: Answer) -> None:
 
 def _backwards(answer: Answer) -> None:
     answer.rows.reverse()
+
+
+def _again(alone: bool) -> Lie:
+    """The first page for ever, or the first key of it, always under new markers."""
+    sent_first: list[tuple[str, str, bool]] = []
+
+    def lie(answer: Answer) -> None:
+        if not sent_first:
+            key = answer.rows[0][0]
+            sent_first.extend([(key, f"w{at}", not at) for at in range(10)] if alone else answer.rows)
+        if not answer.versions:
+            return
+        answer.rows = sent_first if not alone else [(*row[:2], row[2] and answer.number == 1) for row in sent_first]
+        answer.following = sent_first[-1][0], f"new {answer.number}"
+        answer.render()
+
+    return lie
 
 
 def _without_end(answer: Answer) -> None:
@@ -283,6 +300,23 @@ def test_the_same_rows_under_new_tokens_are_noticed_but_not_many_versions_of_one
         _see(Advance("", versions=False), [_page("key", Cursor(f"{number}")) for number in range(100)])
 
 
+@pytest.mark.usefixtures("ten_rows")
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("split", [False, True])
+async def test_the_same_versions_under_new_markers_for_ever_are_an_error(alone: bool, split: bool) -> None:
+    async with crooked_server(KEYS if split else KEYS[:4], versions=4) as server:
+        server.lie, server.lies_at = _again(alone), None
+        with pytest.raises(ProtocolError, match="advance"):
+            await scanned(server)
+    assert server.requests["list"] < 20
+
+
+def test_versions_of_one_key_for_ever_are_an_error() -> None:
+    pages = (_page("key", Cursor("key", f"{number}"), f"{number}") for number in range(2 * MOST_OF_ONE))
+    with pytest.raises(ProtocolError, match="'key' alone"):
+        _see(Advance("", versions=True), pages)
+
+
 def test_empty_pages_for_ever_are_an_error() -> None:
     pages = [_page(None, Cursor(f"{number}")) for number in range(MOST_EMPTY + 1)]
     _see(Advance("", versions=False), pages[1:])
@@ -290,10 +324,10 @@ def test_empty_pages_for_ever_are_an_error() -> None:
         _see(Advance("", versions=False), pages)
 
 
-def _see(advance: Advance, pages: list[Page]) -> None:
+def _see(advance: Advance, pages: Iterable[Page]) -> None:
     for page in pages:
         advance.saw(page)
 
 
-def _page(key: str | None, cursor: Cursor) -> Page:
-    return Page(EMPTY, key, key, cursor, seen=int(key is not None))
+def _page(key: str | None, cursor: Cursor, version: str | None = None) -> Page:
+    return Page(EMPTY, key, key, cursor, seen=int(key is not None), first_version=version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -22,6 +23,7 @@ from asyncref.texts import ascends
 # First character of Cursor.state, before the last key: whether that key's latest version came.
 _SEEN: Final = "1"
 _OPEN: Final = "0"
+_VERSION: Final = re.compile(rb"<VersionId>([^<]*)<")
 
 
 async def list_page(access: Access, request: ListRequest) -> Page:
@@ -50,17 +52,25 @@ async def page_and_body(
         rows = rows.without_first()
     cursor = _next_versions(rows, request, asked) if request.versions else _next_objects(rows, request, asked)
     count = len(rows.keys)
+    first, last = (rows.keys[0].as_py(), rows.keys[-1].as_py()) if count else (None, None)
     listed = Page(
         batch=rows.batch,
-        first=rows.keys[0].as_py() if count else None,
-        last=rows.keys[-1].as_py() if count else None,
+        first=first,
+        last=last,
         cursor=cursor,
         seen=count,
         body_bytes=len(reply.body),
         encoded=_encoded(rows),
         ascends=rows.ascends,
+        first_version=_first_version(reply.body) if request.versions and count and first == last else None,
     )
     return listed, reply.body
+
+
+def _first_version(body: bytes) -> str | None:
+    """The first version id as it stands in a page, to tell the page from others; no more is made of it."""
+    found = _VERSION.search(body)
+    return found[1].decode(errors="replace") if found else None
 
 
 def _encoded(rows: Rows) -> bool | None:
