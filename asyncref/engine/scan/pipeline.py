@@ -39,6 +39,8 @@ from asyncref.errors import OrderError, ProtocolError
 from asyncref.model import BEHIND_LAST, KeyRange, ListRequest, Page, Pin
 from asyncref.texts import ascends
 
+_CLOCKS: Final = timedelta(seconds=2)
+"""What a server's clock may be behind ours, and the one second that S3's times have."""
 EVERYTHING: Final = (KeyRange(),)
 
 
@@ -86,8 +88,8 @@ class Lister:
     """Keys that are likely to part the listing evenly, ascending."""
     at: datetime | None = None
     """List what lay there then; None: what lies there now."""
-    started: datetime = field(default_factory=lambda: datetime.now(UTC) - timedelta(seconds=2))
-    """Objects modified later may or may not be seen; S3's times have one second."""
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """When the listing began, by the first of its runs: objects modified later may or may not be seen."""
     _encoded: bool | None = None
     _passes: bool = True
     _witness: Witness = field(init=False)
@@ -156,7 +158,7 @@ class Lister:
         """List one flat key space with workers that take ranges from each other."""
         traits = self.backend.traits
         space = KeySpace(self.prefix, page_rows=traits.page_rows, repeats=self.versions, hints=self.hints)
-        self._witness = Witness(self._send, self.meter.note, self.uri, self.started, self.at)
+        self._witness = Witness(self._send, self.meter.note, self.uri, self.started - _CLOCKS, self.at)
         with one_error():
             async with anyio.create_task_group() as group:
                 proved = seams.proved()
