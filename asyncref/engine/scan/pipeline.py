@@ -168,14 +168,31 @@ class Lister:
             await self._refuse_gap(after, key, certain=certain)
 
     async def _refuse_gap(self, after: str, key: str, *, certain: bool) -> None:
-        if certain or not await self._shows(after, key):
+        """A key that a listing from behind `after` did not begin with may have gone or come meanwhile; else it is a gap.
+
+        Raises:
+            OrderError: It is there and was all along, or such a listing still does not show it.
+        """
+        there = await self._sees(key, self._request(KeyRange(), key))
+        if there is None:
+            return
+        piece = self.plan.piece_of(after)
+        listing = self._request(KeyRange(piece.start(after)), piece.prefix)
+        if (certain and there.certain) or await self._sees(key, listing) is None:
             raise OrderError(f"the server leaves out {key!r} when a listing starts right before it", uri=self.uri)
 
-    async def _shows(self, after: str, key: str) -> bool:
-        """Whether a listing from right behind `after` shows a key now, which may have come after it was listed there."""
-        piece, moment = self.plan.piece_of(after), self._moment()
-        page = await self._page(self._request(KeyRange(piece.start(after)), piece.prefix), moment)
-        return page.last == key or bool(pc.is_in(pa.array([key]), page.batch.column(0))[0].as_py())
+    async def _sees(self, key: str, request: ListRequest) -> Sighting | None:
+        """A key as a listing that should come to it shows it now; None if it does not."""
+        moment, advance = self._moment(), Advance(self.uri, self.versions)
+        while True:
+            page = await self._page(request, moment)
+            at = pc.index(page.batch.column(0), key).as_py()
+            if at >= 0:
+                return self._witness.sighting(page.batch.slice(at))
+            if page.cursor is None or (page.last is not None and page.last > key):
+                return None
+            advance.saw(page)
+            request = _behind(page, request, None)
 
     async def _follow(
         self, span: Span, space: KeySpace, seams: Seams, group: TaskGroup, is_unproved: bool = False
@@ -225,7 +242,7 @@ class Lister:
                 passed, advance = page.last, Advance(self.uri, self.versions)
                 request = self._request(KeyRange(passed, span.last), piece.prefix)
             elif going_on:
-                request = _behind(page, request, span)
+                request = _behind(page, request, span.last)
 
     async def _may_pass(self, page: Page, emitted: str | None, passed: str | None, span: Span, piece: Piece) -> bool:
         """Whether the listing may go on behind a key with more versions than a page: its latest is all that is wanted.
@@ -338,11 +355,11 @@ class Lister:
         await self.emit(run, rows, covered)
 
 
-def _behind(page: Page, request: ListRequest, span: Span) -> ListRequest:
-    """What to ask after a page of a span."""
+def _behind(page: Page, request: ListRequest, last: str | None) -> ListRequest:
+    """What to ask after a page of a range that ends there."""
     if page.cursor is BEHIND_LAST:
-        return replace(request, keys=KeyRange(page.last, span.last))
-    return replace(request, keys=KeyRange(request.keys.after, span.last), cursor=page.cursor)
+        return replace(request, keys=KeyRange(page.last, last))
+    return replace(request, keys=KeyRange(request.keys.after, last), cursor=page.cursor)
 
 
 def _tally(page: Page, *, ended: bool, kept: int | None = None) -> Tally:
