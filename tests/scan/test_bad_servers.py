@@ -81,6 +81,16 @@ def _backwards(answer: Answer) -> None:
     answer.rows.reverse()
 
 
+def _purging(server: Crooked, key: str, *names: str) -> Lie:
+    """No lie: versions that a page has shown are removed before the next one."""
+
+    def lie(answer: Answer) -> None:
+        if any(row[:2] == (key, names[-1]) for row in answer.rows):
+            server.purged |= {(key, name) for name in names}
+
+    return lie
+
+
 def _again(alone: bool) -> Lie:
     """The first page for ever, or the first key of it, always under new markers."""
     sent_first: list[tuple[str, str, bool]] = []
@@ -251,6 +261,20 @@ async def test_the_key_behind_one_that_was_passed_over_is_never_lost(count: int,
     assert [f"p/{entry.path}" for entry in manifest] == [f"p/{entry.path}" for entry in honest] == keys
     assert honest.record.notes == ()
     assert manifest.record.complete
+
+
+@pytest.mark.parametrize("names", [["v0"], ["v0", "v1", "v2"]])
+@pytest.mark.parametrize("keys", [KEYS, KEYS[:12]])
+async def test_a_latest_version_that_is_purged_between_two_pages_is_no_fault(names: list[str], keys: list[str]) -> None:
+    key = keys[10 - len(names)]  # so that a page ends with the last of those versions
+    async with crooked_server(keys, versions=1) as server:
+        server.deep = {key: 7}
+        server.lie, server.lies_at = _purging(server, key, *names), None
+        manifest = await scanned(server)
+    assert server.purged
+    assert [f"p/{entry.path}" for entry in manifest] == keys
+    assert {entry.path: entry.pin.version for entry in manifest}[key[2:]] == "v0"
+    assert manifest.record.notes == ()
 
 
 def _no_objects(answer: Answer) -> None:

@@ -71,6 +71,14 @@ class Rows:
         latest = None if self.latest is None else self.latest[1:]
         return Rows(self.keys.slice(1), latest, self.batch.slice(1), self.envelope, self.ascends)
 
+    def with_first_older(self, *, dropped: bool) -> Rows:
+        """The same page with its first row, a latest version, taken for an older one; `dropped`: those are not kept."""
+        assert self.latest is not None
+        latest = self.latest.copy()
+        latest[0] = False
+        is_kept = self.batch.num_rows > 0 and self.batch.column(0)[0] == self.keys[0]  # a delete marker was not
+        return Rows(self.keys, latest, self.batch.slice(dropped and is_kept), self.envelope)
+
 
 def root_of(body: bytes) -> bytes:
     """The name of an answer's root element; empty if it is not plain XML."""
