@@ -134,6 +134,7 @@ LIES: dict[str, tuple[Lie, type[AsyncrefError] | None, type[AsyncrefError] | Non
         ProtocolError,
         UNKNOWABLE,
     ),
+    "encodes not all of its keys": (rewritten("<Key>p/a[+]b", "<Key>p/a b", 1), ProtocolError, ProtocolError),
     "encodes in another way": (rewritten("<EncodingType>url<", "<EncodingType>base64<"), ProtocolError, ProtocolError),
     "breaks an escape": (rewritten(r"<Key>p/", "<Key>p/%zz", 1), ProtocolError, ProtocolError),
     "is not UTF-8": (rewritten(r"<Key>p/", "<Key>p/%ff", 1), ProtocolError, ProtocolError),
@@ -150,6 +151,9 @@ LIES: dict[str, tuple[Lie, type[AsyncrefError] | None, type[AsyncrefError] | Non
     "never answers": (sent(silent=True), None, BrokenBodyError),
     "is down for a moment": (sent(status=500, body=ERROR), None, ServerError),
 }
+OBJECT_LIES: dict[str, tuple[Lie, type[AsyncrefError] | None, type[AsyncrefError] | None]] = {
+    "loses an entry that it counts": (rewritten(r"<Contents>.*?</Contents>", "", 1), None, UNKNOWABLE),
+}
 VERSION_LIES: dict[str, tuple[Lie, type[AsyncrefError] | None, type[AsyncrefError] | None]] = {
     "gives every key two latest versions": (changed(_all_latest), ProtocolError, ProtocolError),
     "gives no key a latest version": (changed(_no_latest), ProtocolError, ProtocolError),
@@ -159,7 +163,7 @@ CASES = [
         *lie, versions, at, id=f"{name}, {'versions' if versions else 'objects'}, {'always' if at is None else at}"
     )
     for versions in (0, 2)
-    for name, lie in {**LIES, **(VERSION_LIES if versions else {})}.items()
+    for name, lie in {**LIES, **(VERSION_LIES if versions else OBJECT_LIES)}.items()
     for at in (3, None)
     if at or (lie[2] is not UNKNOWABLE and (not versions or name in VERSION_LIES))
 ]
@@ -194,6 +198,18 @@ async def test_what_a_server_gets_wrong_is_made_good_or_named(
                 await scanned(server)
             assert NAME in str(caught.value)
     assert server.requests["list"] < 100
+
+
+@pytest.mark.parametrize("lie", [LIES["lies about KeyCount"][0], OBJECT_LIES["loses an entry that it counts"][0]])
+async def test_a_server_that_always_counts_more_than_it_sends_is_taken_at_its_rows_and_noted(lie: Lie) -> None:
+    async with crooked_server(KEYS) as server:
+        honest = await scanned(server)
+        asked = server.requests["list"]
+        server.lie, server.lies_at = lie, None
+        manifest = await scanned(server)
+        assert server.requests["list"] <= 2 * asked + 4  # a page was asked for twice, not each
+    assert honest.record.notes == ()
+    assert ["what it counts is not relied on" in note for note in manifest.record.notes] == [True]
 
 
 async def test_a_server_that_listens_and_never_speaks_is_an_error_within_the_bounds() -> None:

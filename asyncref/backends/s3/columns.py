@@ -54,7 +54,7 @@ def plain_keys(span: Span, *, url: bool) -> tuple[pa.StringArray, bool] | None:
     if span.ready is None:
         return None
     data, offsets, marks = span.ready
-    if marks & (_ENTITY_MARK | _WIDE | _EMPTY) or (url and marks & _ENCODED):
+    if marks & (_ENTITY_MARK | _WIDE | _EMPTY) or (url and (marks & _ENCODED or b" " in data)):
         return None
     column = pa.StringArray.from_buffers(len(span), pa.py_buffer(offsets), pa.py_buffer(data), None, 0)
     return column, not marks & _UNORDERED

@@ -65,6 +65,7 @@ async def page_and_body(
         body_bytes=len(reply.body),
         encoded=_encoded(rows),
         ascends=rows.ascends,
+        claimed=int(said) if (said := rows.envelope.get("KeyCount", "")).isdecimal() else 0,
         first_version=_first_version(reply.body) if request.versions and count and first == last else None,
     )
     return listed, reply.body

@@ -33,7 +33,7 @@ _ROOTS: Final = {
 _ENTRIES: Final = {b"ListBucketResult": (b"Contents",), b"ListVersionsResult": (b"Version", b"DeleteMarker")}
 _ANY_ENTRY: Final = frozenset(name.decode() for names in _ENTRIES.values() for name in names)
 _ENVELOPE: Final = frozenset(
-    {"IsTruncated", "EncodingType", "NextContinuationToken", "NextKeyMarker", "NextVersionIdMarker"}
+    {"IsTruncated", "EncodingType", "KeyCount", "NextContinuationToken", "NextKeyMarker", "NextVersionIdMarker"}
 )
 _COLUMNS: Final = (b"Key", b"VersionId", b"IsLatest", b"LastModified", b"ETag", b"Size")
 _FORMS: Final = b"ktfmei"
@@ -56,7 +56,7 @@ class Rows:
             version listing in key order if the server sends the two kinds one after the other (moto does).
         latest: For every raw row of a version listing whether the server called it the latest.
         batch: The rows kept, of `PAGE_SCHEMA`.
-        envelope: The page's own elements that matter: `IsTruncated`, markers, `EncodingType`.
+        envelope: The page's own elements that matter: `IsTruncated`, markers, `EncodingType`, `KeyCount`.
         ascends: The keys surely ascend strictly; and if this is a version listing, all are latest objects.
     """
 

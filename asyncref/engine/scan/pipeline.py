@@ -92,6 +92,7 @@ class Lister:
     """When the listing began, by the first of its runs: objects modified later may or may not be seen."""
     _encoded: bool | None = None
     _passes: bool = True
+    _counts: bool = True
     _witness: Witness = field(init=False)
     _owed: dict[int, Sighting | None] = field(default_factory=dict)  # what ranges have to show next, by their number
 
@@ -324,6 +325,8 @@ class Lister:
             page, self.first_page = self.first_page, None
         else:
             page = await self._send(request)
+        if self._counts and page.claimed > page.seen + len(page.folders):
+            page = await self._counted(await self._send(request))
         if page.encoded is not None:
             self._encoded = page.encoded if self._encoded is None else self._encoded
             if page.encoded != self._encoded:
@@ -331,6 +334,16 @@ class Lister:
         if page.cursor is not None and page.cursor == request.cursor:
             raise ProtocolError("the server's marker does not advance", uri=self.uri)
         return page if moment is None else moment(page)
+
+    async def _counted(self, page: Page) -> Page:
+        """A page that was asked for again since it held fewer rows than it said: if it still does, that is noted, once."""
+        if self._counts and page.claimed > page.seen + len(page.folders):
+            self._counts = False
+            self.meter.note(
+                f"{self.uri}: the server said twice that a page of {page.seen:,} objects has {page.claimed:,}; "
+                "what it counts is not relied on"
+            )
+        return page
 
     async def _send(self, request: ListRequest) -> Page:
         return await self.lane.call(lambda: self.backend.list_page(request))
