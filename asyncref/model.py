@@ -131,6 +131,9 @@ class Page:
         refused: What lies there and cannot be an entry, each as `key (reason)`: names that are not UTF-8, broken
             links, sockets and devices. The engine treats them as bad keys.
         skipped: What was rightly left out, by reason, such as `folder_link`.
+        claimed: Rows and folders that the server says it sent; 0 where it does not say.
+        first_version: Whatever names the first version of a page that holds versions of one key alone, by which such pages
+            are told apart; None where that is not known.
         encoded: Whether the server said that it encodes keys; None where that makes no difference. Pages of one
             listing must agree.
         ascends: The batch's keys are known to ascend strictly; False: nobody has looked yet.
@@ -147,6 +150,8 @@ class Page:
     skipped: Mapping[str, int] = field(default_factory=dict)
     encoded: bool | None = None
     ascends: bool = False
+    claimed: int = 0
+    first_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

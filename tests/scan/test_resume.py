@@ -16,6 +16,7 @@ import pytest
 
 from asyncref.engine.flow import Meter
 from asyncref.engine.scan import Target, resume, scan, spool
+from asyncref.engine.scan.ledger import header
 from asyncref.errors import ConnectionFailedError, DuplicatePathError, OptionError, ProtocolError, ScanError
 from asyncref.globs import Filter
 from asyncref.manifest import Manifest
@@ -117,6 +118,24 @@ async def test_a_scan_that_failed_goes_on_where_it_was(name: str, cuts: list[int
     assert (meter[0].objects, meter[0].bytes) == (len(calm), calm.size)
     assert store.requests["list"] <= undisturbed * 1.1 + 10 * len(cuts)
     assert inside(tmp_path) == []
+
+
+@pytest.mark.parametrize("after", range(20, 70, 10))
+async def test_what_came_between_the_runs_is_not_taken_for_what_was_there_from_the_start(
+    after: int, store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = store.keys_from("", inclusive=True)
+    with monkeypatch.context() as context:  # the first run was two hours ago
+        context.setattr(resume, "header", lambda request, now: header(request, now - timedelta(hours=2)))
+        await interrupted(store, tmp_path, after)
+    store._puts += round((datetime.now(UTC) - timedelta(hours=1) - store.seed("q", b"").modified).total_seconds())
+    for key in keys:
+        store.seed(f"{key[:-1]}{chr(ord(key[-1]) - 1)}z", b"new")
+        store.seed(f"{key}a", b"new")
+    manifest = await scanned("memory://b/p/", tmp_path)
+    assert {f"p/{entry.path}" for entry in manifest} >= {key for key in keys if not key.endswith("/")}
+    assert [note for note in manifest.record.notes if "serially" in note] == []
+    assert manifest.record.resumes == 1
 
 
 async def test_requests_of_all_runs_are_counted(store: MemoryStore, tmp_path: Path) -> None:

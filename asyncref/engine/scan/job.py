@@ -182,6 +182,7 @@ class Job:
             if ledger is None:
                 await lister.run()
             else:
+                lister.started = ledger.started
                 self.budget.take(sum(block.rows for block in ledger.blocks))
                 await lister.run(remaining(block.keys for block in ledger.blocks), Seams.of(ledger.blocks))
         except OrderError as error:
