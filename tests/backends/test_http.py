@@ -14,6 +14,7 @@ from asyncref.errors import (
     AccessDeniedError,
     AsyncrefError,
     BadKeyError,
+    BrokenBodyError,
     ChangedError,
     ContainerNotFoundError,
     CredentialsError,
@@ -33,6 +34,7 @@ from tests.servers.scripted import Asked, Said, scripted
 
 QUICK = Limits(attempts=2, backoff_s=0.001)
 HTML = {"Content-Type": "text/html"}
+JSON = {"Content-Type": "application/json"}
 
 
 def index(*hrefs: str) -> Said:
@@ -414,6 +416,38 @@ async def test_an_index_cut_short_is_not_taken_for_whole():
     cut = b"HTTP/1.1 200 x\r\nContent-Type: text/html\r\nContent-Length: 5000\r\n\r\n" + index("a").body
     async with scripted(lambda _: Said(raw=cut)) as server:
         with pytest.raises(AsyncrefError, match=r"early|hung up|came of|ended"):
+            await asyncref.scan(f"{server.url}/d/", limits=QUICK)
+
+
+@pytest.mark.parametrize("sent", [60, 220, -20])
+async def test_an_index_that_ends_with_its_connection_is_not_taken_for_whole_if_it_was_cut(sent):
+    said = index(*(f"file-{number}" for number in range(9)))
+    head = b"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\n\r\n"
+    async with scripted(lambda _: Said(raw=head + said.body[:sent])) as server:
+        with pytest.raises(BrokenBodyError, match="marks no end"):
+            await asyncref.scan(f"{server.url}/d/", limits=QUICK)
+        assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        index("a", "b"),
+        Said(body=b"<h1>Index of /d</h1><ul><li><a href='a'>a</a><li><a href='b'>b</a></ul>after", headers=HTML),
+        Said(body=b'[{"name":"a","type":"file","size":1},{"name":"b","type":"file","size":1}]\n', headers=JSON),
+    ],
+)
+async def test_a_whole_index_that_ends_with_its_connection_is_read(said):
+    head = f"HTTP/1.0 200 OK\r\nContent-Type: {said.headers['Content-Type']}\r\n\r\n".encode()
+    async with scripted(lambda _: Said(raw=head + said.body)) as server:
+        assert [entry.path for entry in await asyncref.scan(f"{server.url}/d/", checksum=False)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("body", [b"", b'[{"name":"a","type":"file","size":1},{"name":"b","ty', b'[{"name":"a"}'])
+async def test_a_json_index_that_ends_with_its_connection_is_not_taken_for_whole_if_it_was_cut(body):
+    head = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
+    async with scripted(lambda _: Said(raw=head + body)) as server:
+        with pytest.raises(BrokenBodyError, match="marks no end"):
             await asyncref.scan(f"{server.url}/d/", limits=QUICK)
 
 

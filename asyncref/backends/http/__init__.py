@@ -176,6 +176,8 @@ class HttpBackend:
         call = Call(prefix, headers=_ACCEPT, folder=True)
         body, headers, url = await self._web.fetch(call, most_bytes=_INDEX_BYTES)
         kind = headers.get("Content-Type", "")
+        if not ends_by_itself(headers) and not index.is_whole(body, kind):
+            raise BrokenBodyError("the index ends in its midst, and the server marks no end", uri=uri)
         if len(body) < _IN_THREAD_BYTES:
             return index.read(body, kind, url, uri=uri)
         return await anyio.to_thread.run_sync(lambda: index.read(body, kind, url, uri=uri))
