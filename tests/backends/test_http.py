@@ -291,6 +291,49 @@ async def test_a_folder_moved_on_its_own_host_keeps_the_url_asked_for():
         assert entry.ref == f"{server.url}/latest/file"
 
 
+@pytest.mark.parametrize(
+    "location",
+    [
+        "/secret/",
+        "/database/",
+        "/data/../secret/",
+        "/data/%2e%2e/secret/",
+        "https://127.0.0.1:{port}/data/sub/",
+        "{other}/data/sub/",
+    ],
+)
+async def test_a_folder_below_the_start_is_not_followed_out_of_it(location):
+    async with scripted({"/data/sub/": index("x")}) as other:
+
+        def script(asked: Asked) -> Said:
+            if asked.target == "/data/":
+                return index("sub/", "here")
+            to = location.format(other=other.url, port=server.url.rpartition(":")[2])
+            return Said(302, headers={"Location": to}) if asked.target == "/data/sub/" else index("stolen")
+
+        async with scripted(script) as server:
+            with pytest.raises(ProtocolError, match="redirects to"):
+                await asyncref.scan(f"{server.url}/data/", checksum=False)
+            assert server.lines == ["GET /data/", "GET /data/sub/"]
+        assert other.asked == []
+
+
+async def test_a_folder_below_the_start_may_be_spelt_otherwise_within_it():
+    moved = Said(301, headers={"Location": "/d/a%20b/"})
+    script = {"/d/": index("a+b/"), "/d/a+b/": moved, "/d/a%20b/": index("x")}
+    async with scripted(script) as server:
+        (entry,) = await asyncref.scan(f"{server.url}/d/", checksum=False)
+        assert entry.ref == f"{server.url}/d/a+b/x"
+
+
+async def test_a_start_that_moved_to_another_server_is_not_followed():
+    async with scripted({"/d/": index("x")}) as other:
+        async with scripted({"/d/": Said(301, headers={"Location": f"{other.url}/d/"})}) as server:
+            with pytest.raises(ProtocolError, match="redirects to"):
+                await asyncref.scan(f"{server.url}/d/")
+        assert other.asked == []
+
+
 async def test_basic_auth_and_bearer_tokens_open_what_is_closed(nginx, tree):
     for url, options in (
         (nginx.basic, {"username": "user", "password": "secret"}),

@@ -37,6 +37,7 @@ class HttpBackend:
         scheme: `http` or `https`.
         host: With its port, if it is not the scheme's own.
         settings: What was chosen.
+        start: The key of the folder that no other folder's redirect leads out of; empty, or ends in `/`.
     """
 
     traits: Final = Traits(
@@ -49,9 +50,9 @@ class HttpBackend:
         prices_requests=False,
     )
 
-    def __init__(self, scheme: str, host: str, settings: WebSettings) -> None:
+    def __init__(self, scheme: str, host: str, settings: WebSettings, *, start: str = "") -> None:
         self._scheme, self._host = scheme, host
-        self._web = Web(scheme, host, settings)
+        self._web = Web(scheme, host, settings, start=start)
         self._listing: OrderedDict[str, Index] = OrderedDict()
         self._heads = True
 
@@ -198,7 +199,8 @@ def open_http(reference: Reference, options: Mapping[str, Any], limits: Limits) 
     """
     scheme, host = reference.scheme, reference.container
     settings = read_settings(options, limits, origin=f"{scheme}://{host}", concurrency=CONCURRENCY)
-    return HttpBackend(scheme, host, settings)
+    start = urls.typed(reference.key).partition("?")[0]
+    return HttpBackend(scheme, host, settings, start=f"{start.rstrip('/')}/" if start else "")
 
 
 def _batch(keys: list[str], found: Index, start: int, stop: int) -> pa.RecordBatch:

@@ -7,25 +7,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import urljoin, urlsplit
 
-from asyncref.backends.http.answers import FOLDER, failure
+from asyncref.backends.http.answers import failure
+from asyncref.backends.http.redirects import STATUSES, Redirects, is_same_server
 from asyncref.backends.http.settings import WebSettings
-from asyncref.backends.http.urls import name_of
 from asyncref.errors import (
     BrokenBodyError,
     ConnectionFailedError,
-    NotFoundError,
     ProtocolError,
     StorageError,
 )
 from asyncref.net.foreign import is_untrusted
 from asyncref.net.http import HttpPool, Response
 
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 10
 _GOOD: Final = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT})
-_PORTS: Final = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +50,12 @@ class Web:
         scheme: `http` or `https`.
         host: With its port, if it is not the scheme's own.
         settings: What was chosen.
+        start: The key of the folder that no other folder's redirect leads out of.
     """
 
-    def __init__(self, scheme: str, host: str, settings: WebSettings) -> None:
+    def __init__(self, scheme: str, host: str, settings: WebSettings, *, start: str = "") -> None:
         self._origin = f"{scheme}://{host}"
+        self._redirects = Redirects(self.uri(start))
         self._settings = settings
         self._pool = HttpPool(settings.http)
 
@@ -78,15 +76,16 @@ class Web:
         uri = self.uri(call.key)
         url = uri
         for _ in range(_MOST_REDIRECTS + 1):
-            own = self._settings.headers if url is uri or _is_same_server(self._origin, url) else {}
+            own = self._settings.headers if url is uri or is_same_server(self._origin, url) else {}
             try:
                 async with self._pool.request(call.method, url, {**own, **call.headers}, uri=uri) as response:
-                    if response.status not in _REDIRECTS:
+                    if response.status not in STATUSES:
                         if response.status not in _GOOD and response.status not in call.also:
                             raise failure(response.status, response.headers, uri=uri, folder=call.folder)
                         yield response, url
                         return
-                    url = _following(call, uri, url, response.headers.get("Location"))
+                    location = response.headers.get("Location")
+                    url = self._redirects.following(uri, url, location, folder=call.folder)
             except ConnectionFailedError as error:
                 raise _final(error) from error.__cause__
         raise ProtocolError(f"more than {_MOST_REDIRECTS} redirects", uri=uri)
@@ -118,38 +117,6 @@ class Web:
     async def aclose(self) -> None:
         """Close the pool. Idempotent."""
         await self._pool.aclose()
-
-
-def _following(call: Call, uri: str, url: str, location: str | None) -> str:
-    """Where a redirect leads."""
-    if not location:
-        raise ProtocolError("a redirect that leads nowhere", uri=uri)
-    target = urljoin(url, location).partition("#")[0]
-    before, after = urlsplit(url), urlsplit(target)
-    if after.scheme not in _PORTS or not after.netloc or "@" in after.netloc:
-        raise ProtocolError("a redirect to what is no plain HTTP URL", uri=uri)
-    if before.scheme == "https" and after.scheme == "http":
-        raise ProtocolError("a redirect from https to http", uri=uri, hint="what came would be anyone's")
-    if not call.folder and before.hostname == after.hostname and name_of(after.path) == name_of(before.path) + b"/":
-        raise NotFoundError("a folder, not a file", uri=uri, code=FOLDER)
-    if call.folder and (before.hostname != after.hostname or not after.path.endswith("/")):
-        raise ProtocolError(
-            f"the folder's index redirects to {after.scheme}://{after.netloc}{after.path}",
-            uri=uri,
-            hint="scan that URL itself, if it is what you mean",
-        )
-    return target
-
-
-def _is_same_server(origin: str, url: str) -> bool:
-    """Whether a URL leads to the very server: also from http to https on the usual ports."""
-    ours, theirs = urlsplit(origin), urlsplit(url)
-    ports = ours.port or _PORTS[ours.scheme], theirs.port or _PORTS[theirs.scheme]
-    if ours.hostname != theirs.hostname:
-        return False
-    return (ours.scheme == theirs.scheme and ports[0] == ports[1]) or (
-        (ours.scheme, theirs.scheme) == ("http", "https") and ports == (80, 443)
-    )
 
 
 def _final(error: ConnectionFailedError) -> ConnectionFailedError | StorageError:
