@@ -30,6 +30,7 @@ from asyncref.errors import (
 from asyncref.model import Limits, ReadRequest
 from asyncref.testing import body_of
 from asyncref.uri import parse
+from tests.servers.authority import Authority
 from tests.servers.scripted import Asked, Said, scripted
 
 QUICK = Limits(attempts=2, backoff_s=0.001)
@@ -366,6 +367,44 @@ async def test_a_client_certificate_is_shown(nginx, tree):
     assert len(await asyncref.scan(url, storage_options=options)) == len(PATHS)
     with pytest.raises(AsyncrefError, match="status 400"):
         await asyncref.scan(url, storage_options={"verify": str(authority.ca)})
+
+
+def tls_of(folder: Path, *, mutual: bool = False) -> ssl.SSLContext:
+    """A server's side, by the certificate that an `Authority` wrote into a folder."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "server.pem", folder / "server.key")
+    if mutual:
+        context.load_verify_locations(folder / "ca.pem")
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+@pytest.mark.parametrize("verify", [False, "ca.pem"])
+async def test_what_verify_says_does_not_hold_for_a_server_that_a_redirect_leads_to(tmp_path, verify):
+    Authority(tmp_path)
+    options = {"verify": verify and str(tmp_path / verify)}
+    async with scripted({"/f": Said()}, tls=tls_of(tmp_path)) as other:
+        moved = Said(302, headers={"Location": f"{other.url}/f"})
+        async with scripted({"/f": moved, "/own": Said()}, tls=tls_of(tmp_path)) as server:
+            assert len(await asyncref.scan(f"{server.url}/own", storage_options=options)) == 1
+            with pytest.raises(StorageError, match="certificate is not trusted") as caught:
+                await asyncref.scan(f"{server.url}/f", storage_options=options)
+        assert "redirect" in caught.value.hint
+        assert other.asked == []
+
+
+async def test_a_client_certificate_is_not_shown_to_a_server_that_a_redirect_leads_to(tmp_path, monkeypatch):
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))
+    options = {"client_cert": [str(authority.client_pem), str(authority.client_key)]}
+    async with scripted({"/f": Said()}, tls=tls_of(tmp_path, mutual=True)) as other:
+        moved = Said(302, headers={"Location": f"{other.url}/f"})
+        async with scripted({"/f": moved}, tls=tls_of(tmp_path, mutual=True)) as server:
+            with pytest.raises(AsyncrefError):
+                await asyncref.scan(f"{server.url}/f", storage_options=options, limits=QUICK)
+            assert len(server.asked) == 2
+            assert len(await asyncref.scan(f"{other.url}/f", storage_options=options)) == 1
+        assert len(other.asked) == 1
 
 
 async def test_a_server_that_lists_nothing_says_so(nginx, tree):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Final
 
@@ -22,6 +22,8 @@ from asyncref.net.http import HttpPool, Response
 
 _MOST_REDIRECTS: Final = 10
 _GOOD: Final = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT})
+_VERIFY: Final = "storage_options: verify names the file of the authority to trust"
+_FOREIGN: Final = "it is another server's, to which a redirect leads: only the system's authorities are trusted there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Web:
         self._redirects = Redirects(self.uri(start))
         self._settings = settings
         self._pool = HttpPool(settings.http)
+        self._foreign = HttpPool(replace(settings.http, verify=True, client_cert=None))
 
     def uri(self, key: str = "") -> str:
         """The URL of a key."""
@@ -67,8 +70,8 @@ class Web:
     async def request(self, call: Call) -> AsyncIterator[tuple[Response, str]]:
         """Send one request and follow its redirects; gives a good answer, its body still to come, and its URL.
 
-        Credentials and the caller's own headers go to the server that was named, and to no other that it
-        points to. From https no redirect leads to http.
+        Credentials, the client's certificate and the caller's own headers go to the server that was named, and to no
+        other that it points to; what `verify` says holds for it alone. From https no redirect leads to http.
 
         Raises:
             AsyncrefError: The error for every other answer.
@@ -76,9 +79,10 @@ class Web:
         uri = self.uri(call.key)
         url = uri
         for _ in range(_MOST_REDIRECTS + 1):
-            own = self._settings.headers if url is uri or is_same_server(self._origin, url) else {}
+            ours = url is uri or is_same_server(self._origin, url)
+            pool, own = (self._pool, self._settings.headers) if ours else (self._foreign, {})
             try:
-                async with self._pool.request(call.method, url, {**own, **call.headers}, uri=uri) as response:
+                async with pool.request(call.method, url, {**own, **call.headers}, uri=uri) as response:
                     if response.status not in STATUSES:
                         if response.status not in _GOOD and response.status not in call.also:
                             raise failure(response.status, response.headers, uri=uri, folder=call.folder)
@@ -87,7 +91,7 @@ class Web:
                     location = response.headers.get("Location")
                     url = self._redirects.following(uri, url, location, folder=call.folder)
             except ConnectionFailedError as error:
-                raise _final(error) from error.__cause__
+                raise _final(error, _VERIFY if ours else _FOREIGN) from error.__cause__
         raise ProtocolError(f"more than {_MOST_REDIRECTS} redirects", uri=uri)
 
     def chunks(self, response: Response, url: str, uri: str) -> AsyncIterator[bytes]:
@@ -115,13 +119,11 @@ class Web:
             return b"".join(pieces), response.headers, url
 
     async def aclose(self) -> None:
-        """Close the pool. Idempotent."""
+        """Close the pools. Idempotent."""
         await self._pool.aclose()
+        await self._foreign.aclose()
 
 
-def _final(error: ConnectionFailedError) -> ConnectionFailedError | StorageError:
+def _final(error: ConnectionFailedError, hint: str) -> ConnectionFailedError | StorageError:
     """A certificate that is not trusted now is not trusted at the eighth try."""
-    if is_untrusted(error):
-        hint = "storage_options: verify names the file of the authority to trust"
-        return StorageError(error.message, uri=error.uri, hint=hint)
-    return error
+    return StorageError(error.message, uri=error.uri, hint=hint) if is_untrusted(error) else error
