@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from anyio import to_thread
 
 import asyncref
 from asyncref.backends.file import FileBackend
@@ -27,7 +28,7 @@ from asyncref.errors import (
     OptionError,
     StorageError,
 )
-from asyncref.model import Limits, ListRequest
+from asyncref.model import Limits, ListRequest, Page
 from tests.servers import need, wait_until
 
 NOW_NS = time.time_ns()
@@ -233,6 +234,70 @@ async def test_a_mount_that_goes_away_in_mid_scan_is_an_error_and_not_an_end(tre
     assert not isinstance(caught.value, ContainerNotFoundError)
     with pytest.raises(StorageError, match="went away"):
         await backend.stat(f"{tree}/a")
+    await backend.aclose()
+
+
+@pytest.fixture
+def named(tmp_path, monkeypatch):
+    """A backend that has read the names of eight files in a folder `ground`, and looked at the first two."""
+    monkeypatch.setattr("asyncref.backends.file.local._LOCAL", frozenset())
+    folder = tmp_path / "ground"
+    folder.mkdir()
+    for number in range(8):
+        (folder / f"{number}").touch()
+
+    async def begin() -> tuple[FileBackend, Page]:
+        backend = FileBackend(threads=2, folder=f"{folder}/")
+        return backend, await backend.list_page(ListRequest(prefix=f"{folder}/", limit=2))
+
+    return begin
+
+
+@pytest.mark.parametrize("left", [None, "empty", "one of the names"])
+async def test_a_mount_that_goes_away_between_names_and_files_is_an_error_and_no_short_page(named, tmp_path, left):
+    backend, page = await named()
+    folder = tmp_path / "ground"
+    folder.rename(tmp_path / "away")
+    if left:
+        folder.mkdir()
+    if left == "one of the names":
+        (folder / "5").touch()
+    with pytest.raises(StorageError, match="went away"):
+        await backend.list_page(ListRequest(prefix=f"{folder}/", cursor=page.cursor))
+    await backend.aclose()
+
+
+async def test_files_that_vanish_between_names_and_files_are_only_that(named, tmp_path):
+    backend, page = await named()
+    for name in "345":
+        (tmp_path / "ground" / name).unlink()
+    page = await backend.list_page(ListRequest(prefix=f"{tmp_path}/ground/", cursor=page.cursor))
+    assert (page.batch.num_rows, page.skipped) == (3, {"vanished": 3})
+    await backend.aclose()
+
+
+@pytest.fixture
+def mount(tmp_path):
+    """A folder `ground/mount` on a file system of its own."""
+    need(("mount", "umount"), install="apt-get install mount")
+    folder = tmp_path / "ground/mount"
+    folder.mkdir(parents=True)
+    if subprocess.run(["mount", "-t", "tmpfs", "none", folder], capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", folder], capture_output=True, check=False)
+
+
+async def test_a_mount_below_the_folder_that_goes_away_is_an_error_too(mount, monkeypatch):
+    monkeypatch.setattr("asyncref.backends.file.local._LOCAL", frozenset())
+    for name in "abc":
+        (mount / name).touch()
+    backend = FileBackend(threads=2, folder=f"{mount.parent}/")
+    await backend.list_page(ListRequest(prefix=f"{mount.parent}/"))
+    page = await backend.list_page(ListRequest(prefix=f"{mount}/", limit=1))
+    await to_thread.run_sync(lambda: subprocess.run(["umount", mount], check=True))
+    with pytest.raises(StorageError, match="went away"):
+        await backend.list_page(ListRequest(prefix=f"{mount}/", cursor=page.cursor))
     await backend.aclose()
 
 

@@ -33,10 +33,12 @@ class Names:
     Attributes:
         names: `binary`, strictly ascending.
         kinds: A byte a name: `FOLDER`, `FILE`, `LINK` or `OTHER`.
+        device: That the folder lay on before it was read.
     """
 
     names: pa.BinaryArray
     kinds: np.ndarray[tuple[int], np.dtype[np.uint8]]
+    device: int
 
     def after(self, name: bytes) -> int:
         """Index of the first name after this one."""
@@ -76,6 +78,7 @@ class Scan:
     """
 
     def __init__(self, path: bytes, step_names: int = 50_000) -> None:
+        self._device = os.stat(path).st_dev  # noqa: PTH116  bytes paths, whatever the locale
         self._found = os.scandir(path)
         self._step_names = step_names
         self._names: list[bytes] = []
@@ -97,7 +100,7 @@ class Scan:
         self._found.close()
         column = pa.array(names, pa.binary())
         order = pc.sort_indices(column)
-        return Names(column.take(order), np.frombuffer(bytes(kinds), np.uint8)[order.to_numpy()])
+        return Names(column.take(order), np.frombuffer(bytes(kinds), np.uint8)[order.to_numpy()], self._device)
 
 
 def read_names(path: bytes) -> Names:

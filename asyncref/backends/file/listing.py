@@ -74,6 +74,8 @@ class Listing:
         start, stop = _bounds(names, request)
         chosen, kinds = names.part(start, stop)
         rows = await self._look_at_rest(prefix, chosen, kinds, *first)
+        if rows.skipped["vanished"]:
+            await self._threads.run(partial(self._require, prefix, names.device))
         self._keep(prefix, names, going_on=stop < len(names))
         self._links.update(f"{prefix}{shown(name)}" for name, kind in zip(chosen, kinds, strict=True) if kind == LINK)
         ends = [prefix + shown(name) for name in (chosen[0], chosen[-1])] if chosen else [None, None]
@@ -144,10 +146,13 @@ class Listing:
     def _subtree(self, prefix: str, waiting: list[bytes], most: int) -> tuple[Subtree, bytes] | None:
         here = self._mounts.here(prefix)
         path = path_of(here)
+        if waiting == [b""]:
+            self._ground.seen(here)
         tree = subtree(prefix, path, self._disks, waiting, most=most)
         if tree is None:
             return None
-        self._ground.seen(here)
+        if tree.rows.skipped["vanished"]:
+            self._require(prefix, None)
         self._with_md5s(tree.rows)
         return tree, os.path.realpath(path).rstrip(b"/") + b"/"
 
@@ -177,6 +182,7 @@ class Listing:
         uri = f"file://{prefix}"
         here = self._mounts.here(prefix)
         path = path_of(here)
+        self._ground.seen(here)
         try:
             scan = Scan(path)
             names = scan.step()
@@ -186,7 +192,6 @@ class Listing:
                 missing = ContainerNotFoundError(f"not a folder: {ours.message}", uri=uri, code=ours.code)
                 ours = missing if here == self._ground.folder else self._ground.explain(missing)
             raise ours from error
-        self._ground.seen(here)
         first = None if names is None else self._look_quickly(prefix, names, request)
         return _Opened(scan, names, first, os.path.realpath(path))
 
@@ -207,6 +212,10 @@ class Listing:
         for share in await _gather([partial(self._threads.run, call) for call in calls]):
             rows.extend(share)
         return rows
+
+    def _require(self, prefix: str, device: int | None) -> None:
+        """Raise if names vanished because the file system did."""
+        self._ground.require(self._mounts.here(prefix), device, f"file://{prefix}")
 
     def _look(self, prefix: str, names: list[bytes], kinds: list[int]) -> Rows:
         return self._with_md5s(look_at(prefix, names, kinds, path_of(self._mounts.here(prefix))))
