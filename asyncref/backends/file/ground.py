@@ -11,7 +11,7 @@ from asyncref.backends.file.failure import path_of
 from asyncref.errors import ContainerNotFoundError, NotFoundError, OptionError, StorageError
 
 _WENT: Final = "the folder went away while it was read"
-_HINT: Final = "is its file system mounted? mounts={'/there': '/here'} says where it lies on this machine"
+MOUNT_HINT: Final = "is its file system mounted? mounts={'/there': '/here'} says where it lies on this machine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +88,10 @@ class Ground:
             StorageError: This folder or that one is no longer what it was.
         """
         if self.folder is not None and self._identity is not None and _identity_of(self.folder) != self._identity:
-            raise StorageError(_WENT, uri=self.uri, hint=_HINT)
+            raise StorageError(_WENT, uri=self.uri, hint=MOUNT_HINT)
         now = _identity_of(folder)
         if device is not None and now is not None and now[0] != device:
-            raise StorageError(_WENT, uri=uri, hint=_HINT)
+            raise StorageError(_WENT, uri=uri, hint=MOUNT_HINT)
 
     def explain(self, missing: NotFoundError) -> StorageError:
         """Why something is not there: it is missing, or the ground is.
@@ -103,11 +103,11 @@ class Ground:
             return missing
         now = _identity_of(self.folder)
         if self._identity is not None and now != self._identity:
-            return StorageError(_WENT, uri=self.uri, hint=_HINT)
+            return StorageError(_WENT, uri=self.uri, hint=MOUNT_HINT)
         if now is None:
-            return ContainerNotFoundError("no such folder", uri=self.uri, hint=_HINT)
+            return ContainerNotFoundError("no such folder", uri=self.uri, hint=MOUNT_HINT)
         if self._identity is None and not self._holds_anything():
-            return ContainerNotFoundError("the folder is empty", uri=self.uri, hint=_HINT)
+            return ContainerNotFoundError("the folder is empty", uri=self.uri, hint=MOUNT_HINT)
         return missing
 
     def _holds_anything(self) -> bool:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from asyncref.backends.file.failure import path_of, translated
 from asyncref.backends.file.folder import FOLDER, LINK, Names, Rows, Scan, look_at, shown, text_of
-from asyncref.backends.file.ground import Ground, Mounts
+from asyncref.backends.file.ground import MOUNT_HINT, Ground, Mounts
 from asyncref.backends.file.hashes import Hashes
 from asyncref.backends.file.local import LocalDisks, Subtree, subtree
 from asyncref.backends.file.threads import Threads
@@ -189,7 +189,8 @@ class Listing:
         except OSError as error:
             ours = translated(error, uri)
             if isinstance(ours, NotFoundError):
-                missing = ContainerNotFoundError(f"not a folder: {ours.message}", uri=uri, code=ours.code)
+                message = f"not a folder: {ours.message}"
+                missing = ContainerNotFoundError(message, uri=uri, code=ours.code, hint=MOUNT_HINT)
                 ours = missing if here == self._ground.folder else self._ground.explain(missing)
             raise ours from error
         first = None if names is None else self._look_quickly(prefix, names, request)
