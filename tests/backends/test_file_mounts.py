@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import anyio
 import pytest
 from anyio import to_thread
 
@@ -19,7 +20,7 @@ from asyncref.backends.file.content import OpenFile
 from asyncref.backends.file.folder import Scan
 from asyncref.backends.file.ground import Mounts
 from asyncref.backends.file.hashes import Hashes, State
-from asyncref.backends.file.threads import Threads
+from asyncref.backends.file.threads import Threads, _Crew
 from asyncref.errors import (
     AccessDeniedError,
     ConnectionFailedError,
@@ -357,10 +358,54 @@ async def test_threads_work_again_once_what_hung_has_come_back():
     with pytest.raises(ConnectionFailedError):
         await threads.run(lambda: 1)
     release.set()
-    wait_until(lambda: not threads._crew.overdue, what="the call that hung")
+    wait_until(lambda: threads._crew.oldest_s() is None, what="the call that hung")
     assert await threads.run(lambda: 1) == 1
     assert threads.run_here(lambda: 2) == 2
     threads.close()
+
+
+async def test_calls_that_wait_for_others_in_a_slow_queue_do_not_hang():
+    threads = Threads(1, patience_s=1.0, uri="file:///x")
+    done = []
+    async with anyio.create_task_group() as group:
+        for _ in range(12):
+            group.start_soon(threads.run, lambda: done.append(time.sleep(0.15)))
+    assert len(done) == 12
+    threads.close()
+
+
+async def test_calls_that_wait_behind_one_that_hangs_fail_with_it_and_are_never_made():
+    threads, release, made = Threads(1, patience_s=0.2, uri="file:///x"), threading.Event(), []
+    failed = []
+
+    async def run(call):
+        with pytest.raises(ConnectionFailedError, match="hangs"):
+            await threads.run(call)
+        failed.append(call)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run, release.wait)
+        for _ in range(3):
+            group.start_soon(run, lambda: made.append(1))
+    assert len(failed) == 4
+    release.set()
+    wait_until(lambda: threads._crew.oldest_s() is None, what="the call that hung")
+    assert await threads.run(lambda: made) == []
+    threads.close()
+
+
+async def test_a_page_has_no_more_shares_in_the_queue_than_threads_can_take_soon(tmp_path, monkeypatch):
+    monkeypatch.setattr("asyncref.backends.file.local._LOCAL", frozenset())
+    monkeypatch.setattr("asyncref.backends.file.listing._SLOW_STAT_S", 0)
+    for number in range(64 * 20):
+        (tmp_path / f"{number:05}").touch()
+    backend, most = FileBackend(threads=2), []
+    put = _Crew.put
+    monkeypatch.setattr(_Crew, "put", lambda crew, job: (put(crew, job), most.append(crew._jobs.qsize())))
+    page = await backend.list_page(ListRequest(prefix=f"{tmp_path}/", limit=10_000))
+    assert page.batch.num_rows == 64 * 20
+    assert max(most) <= 4
+    await backend.aclose()
 
 
 async def test_an_error_in_a_thread_is_raised_where_it_is_waited_for():

@@ -50,6 +50,7 @@ class Listing:
         self._links: set[str] = set()
         self._waiting: dict[str, list[bytes]] = {}
         self._turns = asyncio.Semaphore(_QUICK_FOLDERS)
+        self._shares = asyncio.Semaphore(2 * threads.most)  # of a page of 10,000 names there are 157
         self._slow = False
         self._disks = LocalDisks()
 
@@ -210,9 +211,13 @@ class Listing:
         """Spread over the threads what is left to be looked at."""
         shares = [slice(start, start + _SHARE_NAMES) for start in range(done, len(names), _SHARE_NAMES)]
         calls = [partial(self._look, prefix, names[share], kinds[share]) for share in shares]
-        for share in await _gather([partial(self._threads.run, call) for call in calls]):
+        for share in await _gather([partial(self._look_in_turn, call) for call in calls]):
             rows.extend(share)
         return rows
+
+    async def _look_in_turn(self, call: Callable[[], Rows]) -> Rows:
+        async with self._shares:
+            return await self._threads.run(call)
 
     def _require(self, prefix: str, device: int | None) -> None:
         """Raise if names vanished because the file system did."""
