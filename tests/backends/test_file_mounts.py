@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import subprocess
@@ -27,6 +28,7 @@ from asyncref.errors import (
     ContainerNotFoundError,
     FetchError,
     OptionError,
+    ServerError,
     StorageError,
 )
 from asyncref.model import Limits, ListRequest, Page
@@ -428,6 +430,30 @@ async def test_a_huge_folder_is_scanned_in_steps(tmp_path, monkeypatch):
     backend = FileBackend(threads=2)
     page = await backend.list_page(ListRequest(prefix=f"{tmp_path}/", limit=100))
     assert page.batch.num_rows == 50
+    await backend.aclose()
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(errno.ESTALE, ServerError), (errno.EIO, ServerError), (errno.EACCES, AccessDeniedError)]
+)
+async def test_a_huge_folder_that_fails_in_mid_scan_is_an_error_by_name(tmp_path, monkeypatch, code, kind):
+    monkeypatch.setattr(Scan.__init__, "__defaults__", (7,))
+    monkeypatch.setattr("asyncref.backends.file.local._LOCAL", frozenset())
+    for number in range(20):
+        (tmp_path / f"{number:02}").touch()
+    step, steps = Scan.step, []
+
+    def failing(scan):
+        steps.append(scan)
+        if len(steps) == 2:
+            scan._found.close()
+            raise OSError(code, os.strerror(code))
+        return step(scan)
+
+    monkeypatch.setattr(Scan, "step", failing)
+    backend = FileBackend(threads=2)
+    with pytest.raises(kind, match=str(tmp_path)):
+        await backend.list_page(ListRequest(prefix=f"{tmp_path}/"))
     await backend.aclose()
 
 

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio
 import pyarrow.compute as pc
@@ -23,6 +23,7 @@ from asyncref.backends.file.threads import Threads
 from asyncref.errors import AsyncrefError, ContainerNotFoundError, NotFoundError, ProtocolError
 from asyncref.model import Cursor, ListRequest, Page
 
+T = TypeVar("T")
 _FOLDERS_KEPT: Final = 8
 _RESOLVED_KEPT: Final = 4096
 _PROBE_NAMES: Final = 8
@@ -164,7 +165,7 @@ class Listing:
             self._judge(opened)
         names, first = opened.names, opened.first
         while names is None or first is None:
-            names = await self._threads.run(opened.scan.step)
+            names = await self._threads.run(partial(self._read, prefix, opened.scan.step))
             if names is not None:
                 first = await self._threads.run(partial(self._look_quickly, prefix, names, request))
         self._resolved[prefix] = opened.resolved
@@ -180,22 +181,25 @@ class Listing:
                 self._turns.release()
 
     def _open(self, prefix: str, request: ListRequest) -> _Opened:
-        uri = f"file://{prefix}"
-        here = self._mounts.here(prefix)
-        path = path_of(here)
-        self._ground.seen(here)
-        try:
-            scan = Scan(path)
-            names = scan.step()
-        except OSError as error:
-            ours = translated(error, uri)
-            if isinstance(ours, NotFoundError):
-                message = f"not a folder: {ours.message}"
-                missing = ContainerNotFoundError(message, uri=uri, code=ours.code, hint=MOUNT_HINT)
-                ours = missing if here == self._ground.folder else self._ground.explain(missing)
-            raise ours from error
+        path = path_of(self._mounts.here(prefix))
+        self._ground.seen(self._mounts.here(prefix))
+        scan = self._read(prefix, partial(Scan, path))
+        names = self._read(prefix, scan.step)
         first = None if names is None else self._look_quickly(prefix, names, request)
         return _Opened(scan, names, first, os.path.realpath(path))
+
+    def _read(self, prefix: str, call: Callable[[], T]) -> T:
+        """What a call gives that reads a folder; its failure as one of ours."""
+        try:
+            return call()
+        except OSError as error:
+            ours = translated(error, f"file://{prefix}")
+            if isinstance(ours, NotFoundError):
+                message = f"not a folder: {ours.message}"
+                missing = ContainerNotFoundError(message, uri=ours.uri, code=ours.code, hint=MOUNT_HINT)
+                is_ground = self._mounts.here(prefix) == self._ground.folder
+                ours = missing if is_ground else self._ground.explain(missing)
+            raise ours from error
 
     def _look_quickly(self, prefix: str, names: Names, request: ListRequest) -> tuple[Rows, int]:
         """Look at a page's names, or at so many of them as tell that it takes long; how many that is."""
