@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
+from anyio import to_thread
 
 from asyncref.model import Answer, Limits, ListRequest, Page, Pin, Ramp, ReadRequest, Source
 from asyncref.uri import Reference
@@ -187,3 +188,10 @@ class Opener(Protocol):
             OptionError: An option that is unknown, malformed or refused by name.
         """
         ...
+
+
+async def typed_source(backend: Backend, reference: Reference) -> Source:
+    """The record of a typed reference. A backend of files may look what it means, on a mount that hangs: in a thread."""
+    if not backend.traits.hierarchical:
+        return backend.source(reference)
+    return await to_thread.run_sync(backend.source, reference, abandon_on_cancel=True)

@@ -337,6 +337,26 @@ async def test_a_mount_that_hangs_is_bounded_and_named(tmp_path):
     assert f"file://{tmp_path}/hanging/" in str(caught.value)
 
 
+async def test_a_mount_that_answers_late_what_a_reference_means_leaves_the_loop_free(tree, monkeypatch):
+    asked, release, lexists = threading.Event(), threading.Event(), os.path.lexists
+    found = []
+
+    def late(path):
+        asked.set()
+        return release.wait() and lexists(path)
+
+    monkeypatch.setattr(os.path, "lexists", late)
+
+    async def scan():
+        found.append(await asyncref.scan(f"file://{tree}/", limits=Limits(idle_timeout_s=3, attempts=1)))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(scan)
+        await to_thread.run_sync(asked.wait)
+        release.set()
+    assert len(found[0]) == 4
+
+
 def test_a_program_ends_although_a_call_hangs(tmp_path):
     (tmp_path / "hanging").mkdir()
     script = f"""

@@ -71,14 +71,18 @@ class FileBackend:
         folder: str | None = None,
     ) -> None:
         self._mounts, self._hashes = mounts, hashes
+        self._typed: dict[str, str] = {}
         uri = f"file://{folder or '/'}"
         self._threads = Threads(threads, patience_s=patience_s, uri=uri)
         self._ground = Ground(mounts.here(folder) if folder is not None else None, uri)
         self._listing = Listing(self._threads, mounts, self._ground, hashes)
 
     def source(self, reference: Reference) -> Source:
-        """The record of a typed reference; its prefix is the path that is meant (see `typed_key`)."""
-        key = self._threads.run_here(partial(typed_key, reference.key, self._mounts))
+        """The record of a typed reference; its prefix is the path that is meant (see `typed_key`). Blocks, once."""
+        key = self._typed.get(reference.key)
+        if key is None:
+            key = self._threads.run_here(partial(typed_key, reference.key, self._mounts))
+            self._typed[reference.key] = self._typed[key] = key
         return Source(uri=str(reference), scheme="file", prefix=key)
 
     def reference(self, key: str) -> str:
