@@ -17,6 +17,7 @@ from anyio import to_thread
 
 import asyncref
 from asyncref.backends.file import FileBackend
+from asyncref.backends.file.clocks import Clocks
 from asyncref.backends.file.content import OpenFile
 from asyncref.backends.file.folder import Scan
 from asyncref.backends.file.ground import Mounts
@@ -109,6 +110,48 @@ def test_three_seconds_must_have_passed_since_the_last_change(tmp_path, changed_
     hashes.close()
     settled = changed_ns <= NOW_NS - 3_000_000_000
     assert Hashes(tmp_path / "h.db").find([state]) == [b"m" * 16 if settled else None]
+
+
+SECOND_NS = 10**9
+SERVER_NS = NOW_NS - 3600 * SECOND_NS  # this machine is an hour ahead
+
+
+@pytest.mark.parametrize(
+    ("newest_ns", "waited_ns", "kept"),
+    [
+        (SERVER_NS, 0, False),  # changed at the very moment, as the server has it
+        (SERVER_NS, 3 * SECOND_NS - 1, False),
+        (SERVER_NS, 3 * SECOND_NS, True),  # three seconds after it was seen, three must have passed there
+        (SERVER_NS + 3 * SECOND_NS, 0, True),  # the server's clock had come so far: another file shows it
+        (NOW_NS + 100 * SECOND_NS, 0, True),
+    ],
+)
+def test_of_a_mount_the_three_seconds_are_by_the_file_server_s_clock(tmp_path, newest_ns, waited_ns, kept):
+    state, steady_ns = State(7, 1, 3, SERVER_NS, SERVER_NS), time.monotonic_ns()
+    hashes = Hashes(tmp_path / "h.db", Clocks(own=()))
+    hashes.keep(state, b"m" * 16, hashed_ns=NOW_NS, steady_ns=steady_ns)
+    assert hashes.find([state, state._replace(inode=2, ctime_ns=newest_ns)]) == [None] * 2
+    begun_ns = (time.monotonic_ns() if kept else steady_ns) + waited_ns  # seen between the two
+    hashes.keep(state, b"m" * 16, hashed_ns=NOW_NS, steady_ns=begun_ns)
+    hashes.close()
+    assert Hashes(tmp_path / "h.db").find([state]) == [b"m" * 16 if kept else None]
+
+
+def test_of_a_mount_this_machine_s_clock_has_to_agree(tmp_path):
+    state = State(7, 1, 3, NOW_NS, NOW_NS)
+    hashes = Hashes(tmp_path / "h.db", Clocks(own=()))
+    hashes.find([state, state._replace(ctime_ns=NOW_NS + 3600 * SECOND_NS)])
+    hashes.keep(state, b"m" * 16, hashed_ns=NOW_NS, steady_ns=time.monotonic_ns())
+    hashes.close()
+    assert hashes.find([state]) == [None]
+
+
+@pytest.mark.usefixtures("settled")
+async def test_a_second_scan_of_a_mount_reads_no_content(tree, tmp_path, opened, monkeypatch):
+    monkeypatch.setattr("asyncref.backends.file.OWN_CLOCK", frozenset())
+    for _ in range(2):
+        await asyncref.scan(f"file://{tree}/", storage_options=options(tmp_path))
+    assert len(opened) == 4
 
 
 def test_any_other_state_is_another_content(tmp_path):

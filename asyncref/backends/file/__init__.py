@@ -22,10 +22,12 @@ from anyio import to_thread
 
 from asyncref import config
 from asyncref.backends.base import Body, Traits
+from asyncref.backends.file.clocks import Clocks
 from asyncref.backends.file.content import OpenFile
 from asyncref.backends.file.ground import Ground, Mounts
 from asyncref.backends.file.hashes import Hashes
 from asyncref.backends.file.listing import Listing
+from asyncref.backends.file.local import OWN_CLOCK, LocalDisks
 from asyncref.backends.file.threads import Threads
 from asyncref.errors import ChangedError, NotFoundError, OptionError, UnsupportedError
 from asyncref.model import Answer, Limits, ListRequest, Page, Pin, ReadRequest, Source
@@ -189,7 +191,8 @@ class FileBackend:
     def _step(self, file: OpenFile) -> Pin | None:
         pin = file.hash_step()
         if pin is not None and pin.checksum and self._hashes is not None:
-            self._hashes.keep(file.state, bytes.fromhex(pin.checksum.removeprefix("md5:")), hashed_ns=file.opened_ns)
+            md5 = bytes.fromhex(pin.checksum.removeprefix("md5:"))
+            self._hashes.keep(file.state, md5, hashed_ns=file.opened_ns, steady_ns=file.steady_ns)
         return pin
 
     async def _chunks(self, file: OpenFile, start: int, stop: int) -> AsyncIterator[bytes]:
@@ -229,7 +232,7 @@ def open_file(reference: Reference, options: Mapping[str, Any], limits: Limits) 
     return FileBackend(
         threads=limits.concurrency or _THREADS,
         mounts=Mounts.of(config.get("mounts").value if given is None else given),
-        hashes=Hashes(Path(cache)) if cache else None,
+        hashes=Hashes(Path(cache), Clocks(LocalDisks(OWN_CLOCK))) if cache else None,
         patience_s=limits.idle_timeout_s,
         folder=reference.key if reference.key.endswith("/") else None,
     )

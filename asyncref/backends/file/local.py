@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -18,30 +19,37 @@ from asyncref.backends.file.folder import FILE, FOLDER, LINK, Rows, follow, kind
 from asyncref.backends.file.hashes import State
 
 _LOCAL: Final = frozenset({"ext2", "ext3", "ext4", "f2fs", "ramfs", "tmpfs", "xfs", "zfs"})
+OWN_CLOCK: Final = _LOCAL | {"btrfs", "exfat", "ntfs3", "overlay", "vfat"}
+"""File systems whose times are by this machine's clock."""
 _MOUNTS: Final = Path("/proc/self/mountinfo")
 _SLICE_S: Final = 0.2
 
 
 class LocalDisks:
-    """The devices of this machine's local file systems, as of now. Elsewhere than on Linux none is known."""
+    """The devices of this machine's local file systems, as of now. Elsewhere than on Linux none is known.
 
-    def __init__(self) -> None:
+    Args:
+        systems: Names of the file systems that count; None: those where a call does not wait.
+    """
+
+    def __init__(self, systems: Container[str] | None = None) -> None:
+        systems = _LOCAL if systems is None else systems
         try:
             lines = _MOUNTS.read_bytes().decode(errors="surrogateescape").splitlines()
         except OSError:
             lines = []
-        self._devices = {device for line in lines for device in _local_device(line)}
+        self._devices = {device for line in lines for device in _local_device(line, systems)}
 
     def __contains__(self, device: object) -> bool:
         """Whether a device number, as a stat gives it, is one of them."""
         return device in self._devices
 
 
-def _local_device(line: str) -> list[int]:
+def _local_device(line: str, systems: Container[str]) -> list[int]:
     """From `36 35 98:0 /root /mountpoint options [fields...] - ext4 /dev/sda1 options`."""
     words, _, system = line.partition(" - ")
     major, colon, minor = words.split(" ")[2].partition(":") if words.count(" ") > 2 else ("", "", "")  # noqa: PLR2004
-    if not colon or system.partition(" ")[0] not in _LOCAL:
+    if not colon or system.partition(" ")[0] not in systems:
         return []
     return [os.makedev(int(major), int(minor))]
 
