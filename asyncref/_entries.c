@@ -1,13 +1,14 @@
 /* The hot loops of a listing: where the values of a page's entries lie, those values as Arrow's buffers, and what is
-   asked of columns of text.
+   asked of columns of text; and a folder of a local disk.
 
-   An optional extension: asyncref/backends/s3/{shape,columns}.py, engine/scan/paths.py, texts.py and manifest/digest.py
-   do the same without it, and define what is right. What reads a page answers only for input of the usual form and
+   An optional extension: asyncref/backends/s3/{shape,columns}.py, backends/file/local.py, engine/scan/paths.py, texts.py and
+   manifest/digest.py do the same without it, and define what is right. What reads a page answers only for input of the usual form and
    returns None for all else, upon which the caller goes on in the other way. So nothing here has to know every oddity
    of XML or of times.
 
    Rules of this file: the bytes are untrusted, so nothing is read outside of the body; no state is kept between calls;
-   the GIL stays held, since a call takes a tenth of a millisecond and the buffers must not change in the meantime. */
+   the GIL stays held, since a call takes a tenth of a millisecond and the buffers must not change in the meantime. Only
+   a folder is read without it. */
 
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030b0000 /* 3.11, the first with the buffer protocol */
@@ -20,6 +21,7 @@
 #include "_c/ready.h"
 #include "_c/walk.h"
 #include "_c/strings.h"
+#include "_c/folder.h"
 
 /* ---- a page ---- */
 
@@ -409,6 +411,56 @@ total(PyObject *Py_UNUSED(module), PyObject *args)
     return result;
 }
 
+/* ---- a folder ---- */
+
+PyDoc_STRVAR(folder_doc, "folder(path, head, start, most)\n--\n\n"
+                         "The files that lie in a folder, each looked at, in no order.\n\n"
+                         "Returns (keys, ends, states, others): keys are `head` and each name, one after the other; ends int32, where\n"
+                         "each ends, counted from `start`; states int64, five a file (device, inode, size, mtime, ctime: nanoseconds);\n"
+                         "others has of all that is no file its kind (`/` a folder, `@` a link, `?`), its name and a NUL. None if there\n"
+                         "are more than `most` files. Raises OSError, also where a file vanishes meanwhile.");
+
+static PyObject *
+folder(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *path, *head;
+    Folder found;
+    memset(&found, 0, sizeof found);
+    long long start, most;
+    if (!PyArg_ParseTuple(args, "SSLL", &path, &head, &start, &most)) {
+        return NULL;
+    }
+    Value shared = {PyBytes_AsString(head), PyBytes_Size(head)};
+    const char *place = PyBytes_AsString(path);
+    if (strlen(place) != (size_t)PyBytes_Size(path) || start < 0 || start > INT32_MAX) {
+        PyErr_SetString(PyExc_ValueError, "a NUL in the path, or a start beyond what an offset holds");
+        return NULL;
+    }
+    found.end = start;
+    found.most = most;
+    int result;
+    Py_BEGIN_ALLOW_THREADS
+    result = read_folder(&found, place, shared);
+    Py_END_ALLOW_THREADS
+    PyObject *columns = NULL;
+    if (result == FOLDER_READ) {
+        /* y# makes None of NULL. */
+        columns = Py_BuildValue("(y#y#y#y#)", found.keys.bytes ? found.keys.bytes : "", (Py_ssize_t)found.keys.length,
+                                found.ends.bytes ? found.ends.bytes : "", (Py_ssize_t)found.ends.length,
+                                found.states.bytes ? found.states.bytes : "", (Py_ssize_t)found.states.length,
+                                found.others.bytes ? found.others.bytes : "", (Py_ssize_t)found.others.length);
+    }
+    else if (result == FOLDER_TOO_LARGE) {
+        columns = Py_NewRef(Py_None);
+    }
+    else {
+        errno = result;
+        PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, path);
+    }
+    forget_folder(&found);
+    return columns;
+}
+
 static PyMethodDef methods[] = {
     {"entries", entries, METH_VARARGS, entries_doc},
     {"integers", integers, METH_VARARGS, integers_doc},
@@ -419,6 +471,7 @@ static PyMethodDef methods[] = {
     {"ascending", ascending, METH_VARARGS, ascending_doc},
     {"first_hashed", first_hashed, METH_VARARGS, first_hashed_doc},
     {"tails", tails, METH_VARARGS, tails_doc},
+    {"folder", folder, METH_VARARGS, folder_doc},
     {"lines", lines, METH_VARARGS, lines_doc},
     {"total", total, METH_VARARGS, total_doc},
     {NULL, NULL, 0, NULL},

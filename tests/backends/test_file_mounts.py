@@ -358,6 +358,7 @@ async def test_a_single_folder_that_vanished_in_mid_scan_is_only_that(tree):
 @pytest.fixture
 def hanging(monkeypatch):
     """A file system whose folders hang until the test ends."""
+    monkeypatch.setattr("asyncref.backends.file.local._LOCAL", frozenset())
     release = threading.Event()
     scandir = os.scandir
 
@@ -405,6 +406,8 @@ def test_a_program_ends_although_a_call_hangs(tmp_path):
     script = f"""
 import os, time, asyncref
 from asyncref import blocking
+from asyncref.backends.file import local
+local._LOCAL = frozenset()
 scandir = os.scandir
 os.scandir = lambda path: time.sleep(600) if isinstance(path, bytes) and b"hanging" in path else scandir(path)
 try:

@@ -7,7 +7,7 @@ import os
 import stat
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -160,16 +160,21 @@ class Rows:
         known: dict[str, pa.Array[Any]] = {
             "key": pa.array([prefix + name.decode() for name in self.names], pa.string()),
             "size": pa.array([state.size for state in self.states], pa.int64()),
-            "modified": pa.Array.from_buffers(_TIME, count, [None, pa.py_buffer(times)]),
+            "modified": pa.Array.from_buffers(TIME, count, [None, pa.py_buffer(times)]),
         }
         if any(md5 is not None for md5 in self.md5s):
             known["md5"] = pa.array(self.md5s, pa.binary(16))
-        arrays = [known.get(column.name, nulls) for column, nulls in zip(PAGE_SCHEMA, _nulls(count), strict=True)]
-        return pa.RecordBatch.from_arrays(arrays, schema=PAGE_SCHEMA)
+        return page_of(known, count)
 
 
-_TIME: Final = PAGE_SCHEMA.field("modified").type
+TIME: Final = PAGE_SCHEMA.field("modified").type
 _NULLS: Final = [pa.nulls(4096, column.type) for column in PAGE_SCHEMA]
+
+
+def page_of(known: Mapping[str, pa.Array[Any]], count: int) -> pa.RecordBatch:
+    """Rows of `PAGE_SCHEMA`, of which some columns are known."""
+    arrays = [known.get(column.name, nulls) for column, nulls in zip(PAGE_SCHEMA, _nulls(count), strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=PAGE_SCHEMA)
 
 
 def _nulls(count: int) -> list[pa.Array[Any]]:

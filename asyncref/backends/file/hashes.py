@@ -26,6 +26,7 @@ _WAITING: Final = 4096
 _TOGETHER: Final = 256
 _BUSY_MS: Final = 2000
 _SIGN: Final = 1 << 63
+_LATEST_NS: Final = (_SIGN - 1) // 10**9 * 10**9 - 1
 _LAYOUT: Final = 1
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS hashes (
@@ -49,7 +50,17 @@ class State(NamedTuple):
     @classmethod
     def of(cls, found: os.stat_result) -> State:
         """From a stat."""
-        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        times_ns = found.st_mtime_ns, found.st_ctime_ns
+        if max(times_ns) > _LATEST_NS or min(times_ns) < -_LATEST_NS:
+            times_ns = _bounded(times_ns[0]), _bounded(times_ns[1])
+        return cls(found.st_dev, found.st_ino, found.st_size, *times_ns)
+
+
+def _bounded(time_ns: int) -> int:
+    """A time that 64 bits hold, of one before 1677 or after 2262; as `asyncref._entries.folder` has it."""
+    if abs(time_ns) <= _LATEST_NS:
+        return time_ns
+    return _SIGN - 1 if time_ns > 0 else -_SIGN
 
 
 class Hashes:

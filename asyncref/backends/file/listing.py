@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 import anyio
-import pyarrow.compute as pc
+import pyarrow as pa
 
 from asyncref.backends.file.failure import path_of, translated
 from asyncref.backends.file.folder import FOLDER, LINK, Names, Rows, Scan, look_at, shown, text_of
@@ -122,14 +122,12 @@ class Listing:
             found = await self._threads.run(partial(self._subtree, prefix, waiting, most))
         if found is None:
             return None
-        tree, resolved = found
+        tree, batch, resolved = found
         for folder in tree.inside:
             self._resolved[f"{prefix}{folder.decode()}"] = resolved + folder
         while len(self._resolved) > max(_RESOLVED_KEPT, len(tree.inside)):
             self._resolved.popitem(last=False)
         self._links.update(f"{prefix}{shown(name)}" for name in tree.links)
-        batch = tree.rows.batch(prefix)
-        batch = batch.take(pc.sort_indices(batch.column(0)))
         keys = batch.column(0)
         cursor = Cursor(f"{prefix}{tree.waiting[-1].decode()}", state=_SUBTREE) if tree.waiting else None
         if cursor is not None:
@@ -145,7 +143,7 @@ class Listing:
             skipped=dict(tree.rows.skipped),
         )
 
-    def _subtree(self, prefix: str, waiting: list[bytes], most: int) -> tuple[Subtree, bytes] | None:
+    def _subtree(self, prefix: str, waiting: list[bytes], most: int) -> tuple[Subtree, pa.RecordBatch, bytes] | None:
         here = self._mounts.here(prefix)
         path = path_of(here)
         if waiting == [b""]:
@@ -155,8 +153,7 @@ class Listing:
             return None
         if tree.rows.skipped["vanished"]:
             self._require(prefix, None)
-        self._with_md5s(tree.rows)
-        return tree, os.path.realpath(path).rstrip(b"/") + b"/"
+        return tree, tree.batch(prefix, self.hashes), os.path.realpath(path).rstrip(b"/") + b"/"
 
     async def _begin(self, prefix: str, request: ListRequest) -> tuple[Names, tuple[Rows, int]]:
         """All names of a folder and, where that is quick, its files in the same call."""
