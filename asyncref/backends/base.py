@@ -173,6 +173,19 @@ class NamesPaths(Protocol):
         ...
 
 
+@runtime_checkable
+class NamesFiles(Protocol):
+    """A backend that knows files by their content, and may be asked to know them by their names (`checksum=False`)."""
+
+    def leave_content(self) -> None:
+        """Nobody wants to know what is in files."""
+        ...
+
+    def digests_by_name(self, folder: str, paths: pa.StringArray) -> pa.StringArray:
+        """`digest_by_name` of many files: of a folder's key followed by each path. Blocks, as that does."""
+        ...
+
+
 class Opener(Protocol):
     """What the scheme table holds: makes a backend for a reference's container, without a request."""
 

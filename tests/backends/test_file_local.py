@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
+import random
 import socket
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 import asyncref
-from asyncref.backends.file import FileBackend, local
+from asyncref.backends.file import FileBackend, local, named
 from asyncref.backends.file.hashes import Hashes
 from asyncref.backends.file.local import listed_plainly
+from asyncref.backends.file.named import digest_of, digests_of
+from asyncref.engine.scan import Target, scan
 from asyncref.model import ListRequest
 
 _entries = pytest.importorskip("asyncref._entries")
@@ -108,6 +114,47 @@ async def test_both_ways_make_the_same_manifest(tmp_path, monkeypatch, checksum)
     asked = await asyncref.scan(f"file://{tmp_path}/tree/", checksum=checksum, storage_options=options)
     assert asked.identity == compiled.identity
     assert [entry.path for entry in compiled] == ["a/%20 x", "a/b.txt", "a/b/c", "a/b0", "a/link", "a/ü", "z"]
+
+
+NASTY = "abc/._~-,+:;09AZ ü€😀%\n"
+
+
+@pytest.mark.parametrize("folder", [b"/", b"/a b/", b"/" + b"q" * 200 + b"/", "/ü/".encode()])
+def test_both_ways_name_the_same(folder, monkeypatch):
+    drawn = random.Random(1)
+    paths = ["x" * length for length in range(140)]
+    paths += ["".join(drawn.choices(NASTY, k=drawn.randrange(200))) for _ in range(300)]
+    column = pa.array(["left out", *paths])[1:]
+    compiled = digests_of(folder, column)
+    monkeypatch.setattr(named, "_entries", None)
+    assert digests_of(folder, column).equals(compiled)
+    assert compiled.to_pylist() == [digest_of(folder + path.encode()) for path in paths]
+    assert digests_of(folder, column[:0]).to_pylist() == []
+
+
+def test_the_digest_of_a_name_is_that_of_its_uri():
+    uri = b"file:///a%20b/%C3%BC~.bin"
+    wanted = base64.b64encode(hashlib.md5(uri).digest()).decode()
+    assert digests_of(b"/a b/", pa.array(["ü~.bin"])).to_pylist() == [wanted]
+
+
+async def test_a_link_and_what_lies_elsewhere_are_named_by_where_they_lead(tmp_path):
+    for name in ("tree/a", "tree/sub/b", "elsewhere/b", "elsewhere/c"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "tree/link").symlink_to("sub/b")
+    (tmp_path / "way").symlink_to("tree")
+
+    def digest(path: str) -> str:
+        return digest_of(os.fsencode(tmp_path / path))
+
+    for name in (None, "under/ü"):
+        manifest = await scan([Target(uri=f"file://{tmp_path}/way/", name=name, checksum=False)])
+        assert [entry.digest for entry in manifest] == [digest("tree/a"), digest("tree/sub/b"), digest("tree/sub/b")]
+    mounts = {f"{tmp_path}/tree/sub": f"{tmp_path}/elsewhere"}
+    manifest = await asyncref.scan(f"file://{tmp_path}/tree/", checksum=False, storage_options={"mounts": mounts})
+    assert manifest["sub/b"].digest == digest("elsewhere/b")
+    assert [entry.path for entry in manifest] == ["a", "link", "sub/b", "sub/c"]
 
 
 def test_a_time_beyond_64_bits_breaks_no_cache(odd, tmp_path):

@@ -7,15 +7,13 @@ folders are not (as W&B).
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote_from_bytes, unquote
+from urllib.parse import unquote
 
 import pyarrow as pa
 from anyio import to_thread
@@ -28,6 +26,7 @@ from asyncref.backends.file.ground import Ground, Mounts
 from asyncref.backends.file.hashes import Hashes
 from asyncref.backends.file.listing import Listing
 from asyncref.backends.file.local import OWN_CLOCK, LocalDisks
+from asyncref.backends.file.named import digest_of
 from asyncref.backends.file.threads import Threads
 from asyncref.errors import ChangedError, NotFoundError, OptionError, UnsupportedError
 from asyncref.model import Answer, Limits, ListRequest, Page, Pin, ReadRequest, Source
@@ -93,9 +92,15 @@ class FileBackend:
 
     def digest_by_name(self, key: str) -> str:
         """Base64 MD5 of the resolved path as a `file:` URI, as W&B has it for `checksum=False`."""
-        self._listing.hashes = None  # who asks for this wants no content
-        resolved = f"file://{quote_from_bytes(self._listing.resolved(key))}"
-        return base64.b64encode(hashlib.md5(resolved.encode()).digest()).decode()
+        return digest_of(self._listing.resolved(key))
+
+    def digests_by_name(self, folder: str, paths: pa.StringArray) -> pa.StringArray:
+        """The same of many files: of a folder's key followed by each path."""
+        return self._listing.digests(folder, paths)
+
+    def leave_content(self) -> None:
+        """Nobody wants to know what is in files: the cache of hashes is not asked."""
+        self._listing.hashes = None
 
     async def versioning(self) -> bool | None:
         """Files keep no versions."""

@@ -55,6 +55,10 @@ class Mounts:
                 return f"{here}{key[len(there) :]}" or "/"
         return key
 
+    def divide(self, folder: str) -> bool:
+        """Whether something in this folder lies elsewhere than the folder."""
+        return any(f"{there}/".startswith(folder) for there, _ in self.pairs)
+
 
 @dataclass(slots=True)
 class Ground:

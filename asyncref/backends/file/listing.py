@@ -13,12 +13,14 @@ from typing import Final, TypeVar
 
 import anyio
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from asyncref.backends.file.failure import path_of, translated
 from asyncref.backends.file.folder import FOLDER, LINK, Names, Rows, Scan, look_at, shown, text_of
 from asyncref.backends.file.ground import MOUNT_HINT, Ground, Mounts
 from asyncref.backends.file.hashes import Hashes
 from asyncref.backends.file.local import LocalDisks, Subtree, subtree
+from asyncref.backends.file.named import digest_of, digests_of
 from asyncref.backends.file.threads import Threads
 from asyncref.errors import AsyncrefError, ContainerNotFoundError, NotFoundError, ProtocolError
 from asyncref.model import Cursor, ListRequest, Page
@@ -64,7 +66,7 @@ class Listing:
             return page
         if request.cursor is not None and request.cursor.state == _SUBTREE:
             raise ProtocolError("the listing that this page belongs to has ended", uri=f"file://{prefix}")
-        if request.cursor is None and not self._slow:
+        if request.cursor is None and not self._slow and not self._mounts.divide(prefix):
             page = await self._subtree_page(prefix, [b""], request.limit)
             if page is not None:
                 return page
@@ -100,6 +102,18 @@ class Listing:
         if above is None or key in self._links:
             return os.path.realpath(path_of(self._mounts.here(key)))
         return b"%s/%s" % (above.rstrip(b"/"), name.encode())
+
+    def digests(self, folder: str, paths: pa.StringArray) -> pa.StringArray:
+        """W&B's digests of files that a listing of a folder gave, by their names. Blocking."""
+        if self._mounts.divide(folder):
+            return pa.array([digest_of(self.resolved(f"{folder}{path}")) for path in paths.to_pylist()], pa.string())
+        resolved = os.path.realpath(path_of(self._mounts.here(folder))).rstrip(b"/") + b"/"
+        found = digests_of(resolved, paths)  # folders are no links, or they would not have been followed
+        if not self._links:
+            return found
+        keys = [f"{folder}{path}" for path in paths.to_pylist()]
+        linked = [digest_of(self.resolved(key)) if key in self._links else None for key in keys]
+        return pc.coalesce(pa.array(linked, pa.string()), found)
 
     def clear(self) -> None:
         """Forget all folders."""
