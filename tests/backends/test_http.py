@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -218,6 +219,17 @@ async def test_folders_without_end_are_found_out(links):
         assert len(server.asked) < 3000
 
 
+async def test_a_tree_whose_folders_rightly_repeat_is_read_if_it_is_said_so():
+    depth = 12
+    script = {f"/{'0/' * level}": index("0/") for level in range(depth)} | {f"/{'0/' * depth}": index("file")}
+    async with scripted(script) as server:
+        with pytest.raises(ProtocolError, match="repeat without end") as caught:
+            await asyncref.scan(f"{server.url}/", checksum=False)
+        assert "folder_repeats" in caught.value.hint
+        manifest = await asyncref.scan(f"{server.url}/", checksum=False, storage_options={"folder_repeats": depth})
+        assert [entry.path for entry in manifest] == ["0/" * depth + "file"]
+
+
 async def test_a_folder_that_the_index_calls_a_file_is_not_left_out_in_silence():
     moved = Said(301, headers={"Location": "/d/sub/"})
     async with scripted({"/d/": index("sub"), "/d/sub": moved}) as server:
@@ -377,6 +389,24 @@ def tls_of(folder: Path, *, mutual: bool = False) -> ssl.SSLContext:
         context.load_verify_locations(folder / "ca.pem")
         context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+async def test_a_certificate_of_another_host_is_one_clear_error(tmp_path):
+    authority = Authority(tmp_path)
+    async with scripted({"/f": Said()}, "localhost", tls=tls_of(tmp_path)) as server:
+        with pytest.raises(StorageError, match=r"certificate is not trusted.*(mismatch|not valid for)") as caught:
+            await asyncref.scan(f"{server.url}/f", storage_options={"verify": str(authority.ca)})
+        assert "\n" not in str(caught.value)
+        assert server.asked == []
+
+
+async def test_a_certificate_that_has_expired_is_one_clear_error(tmp_path):
+    authority = Authority(tmp_path, server_lasts=-timedelta(days=1))
+    async with scripted({"/f": Said()}, tls=tls_of(tmp_path)) as server:
+        with pytest.raises(StorageError, match=r"certificate is not trusted.*expired") as caught:
+            await asyncref.scan(f"{server.url}/f", storage_options={"verify": str(authority.ca)})
+        assert "\n" not in str(caught.value)
+        assert server.asked == []
 
 
 @pytest.mark.parametrize("verify", [False, "ca.pem"])
@@ -578,6 +608,8 @@ def test_a_url_that_cannot_be_kept_is_refused(text, match):
         ({"verify": "/no/such/file"}, "no such file"),
         ({"client_cert": ("a", "b", "c")}, "pair"),
         ({"http://host": 1}, "options of its own"),
+        ({"folder_repeats": 0}, "folder_repeats"),
+        ({"folder_repeats": "many"}, "folder_repeats"),
     ],
 )
 def test_an_option_that_cannot_be_is_refused_by_name(options, match):

@@ -55,6 +55,7 @@ class HttpBackend:
         self._web = Web(scheme, host, settings, start=start)
         self._listing: OrderedDict[str, Index] = OrderedDict()
         self._heads = True
+        self._repeats = settings.folder_repeats
 
     def source(self, reference: Reference) -> Source:
         """The record of a typed URL; its prefix is escaped as W&B's client does it."""
@@ -172,8 +173,12 @@ class HttpBackend:
 
     async def _read_index(self, prefix: str) -> Index:
         uri = self.reference(prefix)
-        if urls.repeats(prefix):
-            raise ProtocolError("its folders repeat without end, as a link to a folder above makes them", uri=uri)
+        if urls.repeats(prefix, self._repeats):
+            raise ProtocolError(
+                "its folders repeat without end, as a link to a folder above makes them",
+                uri=uri,
+                hint=f"if they rightly do: storage_options folder_repeats, which is {self._repeats}",
+            )
         call = Call(prefix, headers=_ACCEPT, folder=True)
         body, headers, url = await self._web.fetch(call, most_bytes=_INDEX_BYTES)
         kind = headers.get("Content-Type", "")
