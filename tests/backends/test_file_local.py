@@ -13,11 +13,12 @@ import pyarrow as pa
 import pytest
 
 import asyncref
-from asyncref.backends.file import FileBackend, local, named
+from asyncref.backends.file import FileBackend, listing, local, named
 from asyncref.backends.file.hashes import Hashes
 from asyncref.backends.file.local import listed_plainly
 from asyncref.backends.file.named import digest_of, digests_of
 from asyncref.engine.scan import Target, scan
+from asyncref.errors import ConnectionFailedError
 from asyncref.model import ListRequest
 
 _entries = pytest.importorskip("asyncref._entries")
@@ -114,6 +115,29 @@ async def test_both_ways_make_the_same_manifest(tmp_path, monkeypatch, checksum)
     asked = await asyncref.scan(f"file://{tmp_path}/tree/", checksum=checksum, storage_options=options)
     assert asked.identity == compiled.identity
     assert [entry.path for entry in compiled] == ["a/%20 x", "a/b.txt", "a/b/c", "a/b0", "a/link", "a/ü", "z"]
+
+
+async def test_a_page_that_failed_may_be_asked_for_again(tmp_path, monkeypatch):
+    for name in ("a/1", "b/2", "c/3"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    backend = FileBackend(threads=1)
+    first = await backend.list_page(ListRequest(prefix=f"{tmp_path}/", limit=1))
+    following = ListRequest(prefix=f"{tmp_path}/", limit=1, cursor=first.cursor)
+
+    def hang(*_, **__):
+        raise ConnectionFailedError("hangs", uri="file:///")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(listing, "subtree", hang)
+        with pytest.raises(ConnectionFailedError):
+            await backend.list_page(following)
+    second = await backend.list_page(following)
+    third = await backend.list_page(ListRequest(prefix=f"{tmp_path}/", limit=1, cursor=second.cursor))
+    assert sorted(page.first for page in (first, second, third)) == [
+        f"{tmp_path}/{name}" for name in ("a/1", "b/2", "c/3")
+    ]
+    await backend.aclose()
 
 
 NASTY = "abc/._~-,+:;09AZ ü€😀%\n"

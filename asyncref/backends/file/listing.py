@@ -61,8 +61,9 @@ class Listing:
         """Part of one folder, sorted. See `FileBackend.list_page`."""
         prefix = request.prefix if request.prefix.endswith("/") else f"{request.prefix}/"
         if request.cursor is not None and request.cursor.marker in self._waiting:
-            page = await self._subtree_page(prefix, self._waiting.pop(request.cursor.marker), request.limit)
+            page = await self._subtree_page(prefix, self._waiting[request.cursor.marker].copy(), request.limit)
             assert page is not None  # only a subtree's first folder can be unfit
+            del self._waiting[request.cursor.marker]  # not before: a page that fails may be asked for again
             return page
         if request.cursor is not None and request.cursor.state == _SUBTREE:
             raise ProtocolError("the listing that this page belongs to has ended", uri=f"file://{prefix}")
