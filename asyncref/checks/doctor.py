@@ -11,7 +11,7 @@ import orjson
 
 from asyncref import uri as uris
 from asyncref.backends import open_backend, schemes
-from asyncref.backends.base import Backend
+from asyncref.backends.base import Backend, typed_source
 from asyncref.checks.identity import credentials_of
 from asyncref.checks.permissions import askable, commands, needed, policy
 from asyncref.engine.flow import Lane, Meter
@@ -136,7 +136,7 @@ async def doctor(
     backend = open_backend(reference, storage_options, bounds)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(backend.aclose)
-        source = backend.source(reference)
+        source = await typed_source(backend, reference)
         reference = replace(reference, key=source.prefix)
         visit = _Visit(uri, reference, backend, replace(bounds, attempts=min(_ATTEMPTS, bounds.attempts)))
         await visit.examine(_flat(storage_options, reference))
