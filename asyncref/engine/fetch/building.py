@@ -11,8 +11,8 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from asyncref.engine.fetch.disk import lock
 from asyncref.engine.fetch.paths import RESERVED
-from asyncref.engine.fetch.target import lock
 from asyncref.errors import FetchError
 
 _MARKER: Final = f"{RESERVED}building"

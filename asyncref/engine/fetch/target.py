@@ -7,12 +7,10 @@ write to the folder and swaps a checked folder for a link in mid-run is not defe
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import hashlib
 import os
 import stat
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -20,21 +18,15 @@ from pathlib import Path
 from typing import Final
 
 from asyncref.engine.fetch.content import Match, match
+from asyncref.engine.fetch.disk import Bytes, are_equal, is_at, lock, reserve, sync_all, write_at
 from asyncref.engine.fetch.journal import Journal, journal_beside
 from asyncref.engine.fetch.paths import RESERVED
 from asyncref.engine.fetch.plan import Parts
 from asyncref.errors import FetchError
 from asyncref.model import Pin
 
-if sys.platform != "win32":
-    import fcntl
-
-_READ_BYTES: Final = 2**20
 _FOLDERS_KEPT: Final = 100_000  # memory; to judge or make a folder again does no harm
 _UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
-
-
-Bytes = bytes | bytearray | memoryview
 
 
 class There(Enum):
@@ -132,7 +124,7 @@ class Target:
             try:
                 lock(fd, final)
                 held = os.fstat(fd)
-                if _is_same(path, held):
+                if is_at(path, held):
                     journal = Journal(journal_beside(path), *about) if about else None
                     if journal is not None and held.st_size == size_bytes and journal.load():
                         return Temporary(fd, path, final, journal)
@@ -150,7 +142,7 @@ class Target:
             if held_bytes:
                 os.ftruncate(temporary.fd, 0)
             if size_bytes:
-                _reserve(temporary.fd, size_bytes)
+                reserve(temporary.fd, size_bytes)
         except OSError:
             os.unlink(temporary.path)  # noqa: PTH108  as above
             raise
@@ -217,14 +209,7 @@ class Target:
         except OSError:
             return False
         try:
-            if os.fstat(fd).st_size != os.fstat(temporary.fd).st_size:
-                return False
-            at = 0
-            while ours := os.pread(temporary.fd, _READ_BYTES, at):
-                if ours != os.pread(fd, len(ours), at):
-                    return False
-                at += len(ours)
-            return True
+            return are_equal(temporary.fd, fd)
         finally:
             os.close(fd)
 
@@ -233,18 +218,8 @@ class Target:
         self._make_folder(self.root)
 
     def flush(self) -> None:
-        """Force everything written to the disk: one call for its file system where there is one (Linux)."""
-        syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-        if syncfs is None:
-            os.sync()
-            return
-        fd = os.open(self.root, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            if syncfs(fd):
-                number = ctypes.get_errno()
-                raise OSError(number, os.strerror(number), self.root)
-        finally:
-            os.close(fd)
+        """Force everything written to the disk."""
+        sync_all(self.root)
 
     def file_of(self, local: str) -> str:
         """Where an entry's file lies."""
@@ -261,15 +236,6 @@ class Target:
                 self._made.clear()
             os.makedirs(folder, exist_ok=True)  # noqa: PTH103  as above
             self._made.add(folder)
-
-
-def write_at(fd: int, chunks: Sequence[Bytes], offset: int) -> None:
-    """Write all chunks, one after the other, from an offset on."""
-    view = memoryview(chunks[0] if len(chunks) == 1 else b"".join(chunks))
-    while view:
-        written = os.pwrite(fd, view, offset)
-        view = view[written:]
-        offset += written
 
 
 def another_file_error() -> FetchError:
@@ -291,39 +257,3 @@ def unwritable(error: OSError, root: str, *, at_all: bool = False) -> FetchError
     return FetchError(
         f"cannot write to {root}: {reason}", hint="what is complete stays; make room and run the same fetch again"
     )
-
-
-def _is_same(path: str, held: os.stat_result) -> bool:
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:
-        return False
-    return (found.st_ino, found.st_dev) == (held.st_ino, held.st_dev)
-
-
-def lock(fd: int, what: str) -> None:
-    """Lock an open file against other processes, or fail at once.
-
-    Raises:
-        FetchError: Another process holds it.
-    """
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise FetchError(f"another fetch is writing {what}", hint="wait until it has ended") from None
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS):
-            raise  # those four: a file system without locks, where two fetches into one folder are not told apart
-
-
-def _reserve(fd: int, size_bytes: int) -> None:
-    """Reserve space, so that a full disk is known before the bytes have come."""
-    if hasattr(os, "posix_fallocate"):
-        try:
-            os.posix_fallocate(fd, 0, size_bytes)
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
-                raise
-        else:
-            return
-    os.ftruncate(fd, size_bytes)

@@ -1,0 +1,92 @@
+"""System calls that a target needs and Python lacks or leaves to the caller. Blocking calls only."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from asyncref.errors import FetchError
+
+if sys.platform != "win32":
+    import fcntl
+
+_READ_BYTES: Final = 2**20
+
+Bytes = bytes | bytearray | memoryview
+
+
+def write_at(fd: int, chunks: Sequence[Bytes], offset: int) -> None:
+    """Write all chunks, one after the other, from an offset on."""
+    view = memoryview(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+    while view:
+        written = os.pwrite(fd, view, offset)
+        view = view[written:]
+        offset += written
+
+
+def lock(fd: int, what: str) -> None:
+    """Lock an open file against other processes, or fail at once.
+
+    Raises:
+        FetchError: Another process holds it.
+    """
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise FetchError(f"another fetch is writing {what}", hint="wait until it has ended") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS):
+            raise  # those four: a file system without locks, where two fetches into one folder are not told apart
+
+
+def reserve(fd: int, size_bytes: int) -> None:
+    """Reserve space, so that a full disk is known before the bytes have come."""
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(fd, 0, size_bytes)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                raise
+        else:
+            return
+    os.ftruncate(fd, size_bytes)
+
+
+def is_at(path: str, held: os.stat_result) -> bool:
+    """Whether an open file still has this name."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return (found.st_ino, found.st_dev) == (held.st_ino, held.st_dev)
+
+
+def are_equal(one: int, other: int) -> bool:
+    """Whether two open files have the same bytes."""
+    if os.fstat(one).st_size != os.fstat(other).st_size:
+        return False
+    at = 0
+    while data := os.pread(one, _READ_BYTES, at):
+        if data != os.pread(other, len(data), at):
+            return False
+        at += len(data)
+    return True
+
+
+def sync_all(folder: str) -> None:
+    """Force everything written to a folder's file system to the disk: one call where there is one (Linux)."""
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if syncfs is None:
+        os.sync()
+        return
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if syncfs(fd):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), folder)
+    finally:
+        os.close(fd)
