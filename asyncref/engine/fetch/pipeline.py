@@ -229,8 +229,6 @@ class _Run:
         """A sink for what is not there yet."""
         if job.unsure and await self._is_there(job):
             job.unsure = False
-            if len(job.parts) > 1:
-                await self.threads.run(partial(self.target.tidy, job.local))
             return None
         if self.options.cache is not None and (key := key_of(job.entry)) is not None:
             seen = await self.threads.run(partial(self._take, self.options.cache, key, job))
@@ -290,8 +288,6 @@ class _Run:
         return None
 
     def _note_cached(self, job: Job, seen: os.stat_result) -> None:
-        if len(job.parts) > 1:
-            self.target.tidy(job.local)
         if self.record is not None:
             self.record.add(job.local, job.pin, seen)
         self._from_cache.add(id(job))

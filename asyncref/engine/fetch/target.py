@@ -19,7 +19,7 @@ from typing import Final
 
 from asyncref.engine.fetch.content import Match, match
 from asyncref.engine.fetch.disk import Bytes, are_equal, is_at, lock, reserve, sync_all, write_at
-from asyncref.engine.fetch.journal import Journal, journal_beside
+from asyncref.engine.fetch.journal import Journal, forget, journal_beside
 from asyncref.engine.fetch.paths import RESERVED
 from asyncref.engine.fetch.plan import Parts
 from asyncref.errors import FetchError
@@ -100,7 +100,7 @@ class Target:
             FetchError: Another fetch is writing the same file; with `keep`, other bytes lie there.
             OSError: As the system says.
         """
-        temporary = self.open(local, 0)
+        temporary = self.open(local, 0, is_small=True)
         try:
             write_at(temporary.fd, chunks, 0)
             return self.finish(temporary, keep=keep, fsync=fsync)
@@ -108,13 +108,16 @@ class Target:
             self.discard(temporary)
             raise
 
-    def open(self, local: str, size_bytes: int, about: tuple[str, Pin, Parts] | None = None) -> Temporary:
+    def open(
+        self, local: str, size_bytes: int, about: tuple[str, Pin, Parts] | None = None, *, is_small: bool = False
+    ) -> Temporary:
         """Open and lock the temporary of a file: empty but for its reserved size, or with what an earlier run left.
 
         Args:
             local: The file.
             size_bytes: Space to reserve; 0 for none.
             about: Reference, pin and parts of the object, to go on with an earlier run's; None: begin afresh.
+            is_small: Of one part: no journal can be about a file of its size, so none is looked for.
         """
         final = self.file_of(local)
         path = self.temporary_of(local)
@@ -125,9 +128,11 @@ class Target:
                 lock(fd, final)
                 held = os.fstat(fd)
                 if is_at(path, held):
-                    journal = Journal(journal_beside(path), *about) if about else None
+                    journal = Journal(journal_beside(path), *about, inode=held.st_ino) if about else None
                     if journal is not None and held.st_size == size_bytes and journal.load():
                         return Temporary(fd, path, final, journal)
+                    if not is_small:
+                        forget(journal_beside(path))  # before anything takes the place of the bytes that it names
                     temporary = Temporary(fd, path, final, journal)
                     self._empty(temporary, held.st_size, size_bytes)
                     return temporary
@@ -162,6 +167,8 @@ class Target:
             raise another_file_error()
         if fsync:
             os.fsync(temporary.fd)
+        if temporary.journal is not None:
+            temporary.journal.forget()
         if temporary.linked is None:
             seen = os.fstat(temporary.fd)
             os.replace(temporary.path, temporary.final)  # noqa: PTH105  a Path costs some microseconds an object
@@ -169,8 +176,6 @@ class Target:
             seen = os.lstat(temporary.linked)
             os.replace(temporary.linked, temporary.final)  # noqa: PTH105
             os.unlink(temporary.path)  # noqa: PTH108
-        if temporary.journal is not None:
-            temporary.journal.forget()
         os.close(temporary.fd)
         temporary.fd = -1
         return seen
@@ -180,11 +185,11 @@ class Target:
         if temporary.fd < 0:
             return
         try:
+            if temporary.journal is not None:
+                temporary.journal.forget()
             os.unlink(temporary.path)  # noqa: PTH108  as above
             if temporary.linked is not None:
                 os.unlink(temporary.linked)  # noqa: PTH108
-            if temporary.journal is not None:
-                temporary.journal.forget()
         finally:
             os.close(temporary.fd)
             temporary.fd = -1
@@ -197,10 +202,6 @@ class Target:
             temporary.journal.close()
             os.close(temporary.fd)
             temporary.fd = -1
-
-    def tidy(self, local: str) -> None:
-        """Remove the journal of a finished file, which a run that was killed between its last two steps left."""
-        Path(journal_beside(self.temporary_of(local))).unlink(missing_ok=True)
 
     def _equals(self, temporary: Temporary) -> bool:
         """Whether the file that already lies there has the very bytes of the temporary."""
