@@ -6,7 +6,10 @@ import ctypes
 import errno
 import os
 import sys
+import uuid
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 from typing import Final
 
 from asyncref.errors import FetchError
@@ -90,3 +93,12 @@ def sync_all(folder: str) -> None:
             raise OSError(number, os.strerror(number), folder)
     finally:
         os.close(fd)
+
+
+@cache
+def machine_start() -> str:
+    """Names the time since the machine started; where that cannot be told, this process only."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return uuid.uuid4().hex

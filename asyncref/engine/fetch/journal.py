@@ -14,13 +14,12 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-import uuid
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Final
 from zlib import crc32
 
+from asyncref.engine.fetch.disk import machine_start
 from asyncref.engine.fetch.plan import Part, Parts
 from asyncref.model import Pin
 
@@ -111,14 +110,5 @@ def forget(path: str) -> None:
 
 
 def _head(ref: str, pin: Pin, parts: Parts, inode: int) -> bytes:
-    fields = (ref, pin.size, pin.etag, pin.version, pin.checksum, parts.step_bytes, inode, _machine_start())
+    fields = (ref, pin.size, pin.etag, pin.version, pin.checksum, parts.step_bytes, inode, machine_start())
     return hashlib.sha256(repr(fields).encode("utf-8", "surrogatepass")).digest()
-
-
-@cache
-def _machine_start() -> str:
-    """Names the time since the machine started; where that cannot be told, this process only."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    except OSError:
-        return uuid.uuid4().hex

@@ -60,7 +60,11 @@ class Files:
             return MemorySink(job.pin.size, self.threads)
         large = job.pin.size if len(job.parts) > 1 and job.pin.size else 0
         about = (job.entry.ref, job.pin, job.parts) if large and job.is_pinned else None
-        temporary = await self.threads.run(partial(self.target.open, job.local, large, about))
+        temporary = await self.threads.run(
+            partial(
+                self.target.open, job.local, large, about, is_small=len(job.parts) == 1 and job.pin.size is not None
+            )
+        )
         if temporary.journal is not None and temporary.journal.done:
             self.tally.meter.note("large objects that an interrupted fetch had begun were continued")
         sink = self._begun[id(job)] = FileSink(temporary, self.threads)
@@ -87,7 +91,7 @@ class Files:
                 self._count_there()
             return
         if self.record is not None:
-            self.record.add(job.local, job.pin, seen)
+            self.record.add(job.local, job.entry.pin, seen, synced=fsync)
         self.tally.objects += 1
         if not job.is_pinned:
             self.tally.unpinned += 1
@@ -110,7 +114,7 @@ class Files:
 
     def _note_cached(self, job: Job, seen: os.stat_result) -> None:
         if self.record is not None:
-            self.record.add(job.local, job.pin, seen)
+            self.record.add(job.local, job.entry.pin, seen, synced=self.options.fsync == "each")
         self._from_cache.add(id(job))
         self.tally.cached += 1
         self.tally.meter.skipped["from the cache"] += 1
@@ -150,7 +154,7 @@ class Files:
         call = partial(self.target.match, job.local, job.pin)
         found, seen = await self.threads.run(call, length=job.pin.size or 0)
         if found is Match.SAME and self.record is not None:
-            self.record.add(job.local, job.pin, seen)
+            self.record.add(job.local, job.entry.pin, seen)
         if found is Match.OTHER and not self.options.overwrite:
             raise another_file_error()
         return found is Match.SAME

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import orjson
+from anyio import CancelScope
 
 from asyncref import config
 from asyncref.engine.fetch.building import Building
@@ -17,7 +20,7 @@ from asyncref.engine.fetch.naming import Names, survey
 from asyncref.engine.fetch.options import FetchOptions
 from asyncref.engine.fetch.outlet import Files
 from asyncref.engine.fetch.reader import Reader
-from asyncref.engine.fetch.record import Record
+from asyncref.engine.fetch.record import Record, rename
 from asyncref.engine.fetch.report import FetchReport
 from asyncref.engine.fetch.sinks import INLINE_BYTES, Threads
 from asyncref.engine.fetch.sources import Place, Places
@@ -27,6 +30,8 @@ from asyncref.engine.fetch.target import Target, unwritable
 from asyncref.engine.fetch.transfer import Transfer
 from asyncref.engine.flow import Meter
 from asyncref.manifest import Manifest
+
+T = TypeVar("T")
 
 
 async def fetch_into(manifest: Manifest, root: Path, options: FetchOptions) -> FetchReport:
@@ -40,41 +45,64 @@ async def fetch_into(manifest: Manifest, root: Path, options: FetchOptions) -> F
     if options.progress:
         options.progress(meter)
     root = await threads.run(root.absolute)
-    record = await threads.run(partial(_record_of, root)) if options.checksum != "never" else None
+    if options.whole and not await threads.run(root.exists):
+        return await _build(manifest, root, options, threads, meter)
+    return await _fill(manifest, root, options, threads, meter)
+
+
+async def _build(manifest: Manifest, root: Path, options: FetchOptions, threads: Threads, meter: Meter) -> FetchReport:
+    """Into a folder beside the one that is wanted, which gets its name in the end."""
+    building = await _writing(root, threads, partial(Building, root, _mark(manifest, options)))
+    try:
+        report = await _fill(manifest, building.folder, options, threads, meter, building=building)
+        await threads.run(building.commit)
+        await threads.run(partial(rename, _records(), building.folder, root))
+    finally:
+        building.close()
+    return replace(report, root=root)
+
+
+async def _fill(
+    manifest: Manifest,
+    folder: Path,
+    options: FetchOptions,
+    threads: Threads,
+    meter: Meter,
+    *,
+    building: Building | None = None,
+) -> FetchReport:
+    """Into the folder itself; one under construction is begun once nothing speaks against it."""
+    record, run = None, None
+    if options.checksum != "never":
+        record = await threads.run(lambda: Record(_records(), os.path.realpath(folder)))
     try:
         looked = None if options.checksum == "always" else record
-        names = await survey(manifest, root, escape=options.escape, record=looked)
+        look = building is None or building.goes_on
+        names = await survey(manifest, folder, escape=options.escape, look=look, record=looked)
         meter.objects_total, meter.bytes_total = names.objects, names.bytes
         async with Places(options.storage_options, options.limits, meter) as places:
             run = _Run(manifest, options, names, places, threads, record, Tally(meter, options.allow_missing))
             run.open_places()
-            return await _fetch(run, root)
+            await run.check_space(folder)
+            if building is not None:
+                await _writing(building.root, threads, building.begin)
+            return await run.into(folder)
     finally:
         if record is not None:
-            await threads.run(record.commit)
+            with CancelScope(shield=True):
+                await threads.run(record.close if run is None else run.keep_record)
 
 
-def _record_of(root: Path) -> Record:
-    return Record(Path(config.get("cache").value) / "seen", os.path.realpath(root))
-
-
-async def _fetch(run: _Run, root: Path) -> FetchReport:
-    """Into the folder itself, or into one beside it that gets its name in the end."""
-    options, threads = run.options, run.threads
-    if not options.whole or await threads.run(root.exists):
-        await run.check_space(root)
-        return await run.into(root)
-    await run.check_space(Building.folder_of(root))
+async def _writing(root: Path, threads: Threads, call: Callable[[], T]) -> T:
+    """Run a call that concerns the whole target."""
     try:
-        building = await threads.run(partial(Building, root, _mark(run.manifest, options)))
+        return await threads.run(call)
     except OSError as error:
         raise unwritable(error, str(root), at_all=True) or error from error
-    try:
-        report = await run.into(building.folder)
-        await threads.run(building.commit)
-    finally:
-        building.close()
-    return replace(report, root=root)
+
+
+def _records() -> Path:
+    return Path(config.get("cache").value) / "seen"
 
 
 def _mark(manifest: Manifest, options: FetchOptions) -> str:
@@ -94,6 +122,8 @@ class _Run:
     threads: Threads
     record: Record | None
     tally: Tally
+    synced: bool = False
+    ended: bool = False
     _transfer: Transfer | None = None
     _place: list[Place] = field(default_factory=list)
 
@@ -118,16 +148,15 @@ class _Run:
             FetchError: Entries failed; names all of them. Or nothing can be written any more.
         """
         target = Target(root)
-        try:
-            await self.threads.run(target.make)
-        except OSError as error:
-            raise unwritable(error, target.root, at_all=True) or error from error
+        await _writing(root, self.threads, target.make)
         files = Files(target, self.options, self.threads, self.tally, self.record)
         try:
             if self.names.objects:
                 await self._run(files)
             if self.options.fsync == "end":
                 await self.threads.run(target.flush)
+                self.synced = True
+            self.ended = True
         except OSError as error:
             raise unwritable(error, target.root) or error from error
         finally:
@@ -135,6 +164,13 @@ class _Run:
         if self.tally.failures:
             raise self.tally.error(self.names.objects)
         return self._report(root)
+
+    def keep_record(self) -> None:
+        """Keep what was seen for the next run; where nothing of the former record was looked at, it is not replaced."""
+        assert self.record is not None
+        if self.ended or self.options.checksum != "always":
+            self.record.commit(synced=self.synced)
+        self.record.close()
 
     async def _run(self, files: Files) -> None:
         limits, workers, meter = self.options.limits, self.places.most, self.tally.meter

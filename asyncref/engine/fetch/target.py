@@ -170,11 +170,11 @@ class Target:
         if temporary.journal is not None:
             temporary.journal.forget()
         if temporary.linked is None:
-            seen = os.fstat(temporary.fd)
             os.replace(temporary.path, temporary.final)  # noqa: PTH105  a Path costs some microseconds an object
+            seen = os.fstat(temporary.fd)  # now: a rename changes ctime
         else:
-            seen = os.lstat(temporary.linked)
             os.replace(temporary.linked, temporary.final)  # noqa: PTH105
+            seen = os.lstat(temporary.final)
             os.unlink(temporary.path)  # noqa: PTH108
         os.close(temporary.fd)
         temporary.fd = -1
