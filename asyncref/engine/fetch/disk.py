@@ -7,10 +7,10 @@ import errno
 import os
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from asyncref.errors import FetchError
 
@@ -18,6 +18,8 @@ if sys.platform != "win32":
     import fcntl
 
 _READ_BYTES: Final = 2**20
+_AT_FDCWD: Final = -100  # linux/fcntl.h
+_RENAME_NOREPLACE: Final = 1  # linux/fs.h
 
 Bytes = bytes | bytearray | memoryview
 
@@ -57,6 +59,42 @@ def reserve(fd: int, size_bytes: int) -> None:
         else:
             return
     os.ftruncate(fd, size_bytes)
+
+
+def rename_new(path: str, to: str) -> bool:
+    """Rename a file unless something has the other name already, which no look before it can promise: then False.
+
+    By renameat2 (Linux, where the file system can), by a link otherwise; a file system that has neither is looked at.
+    """
+    if (call := _renameat2()) is not None:
+        if not call(_AT_FDCWD, os.fsencode(path), _AT_FDCWD, os.fsencode(to), _RENAME_NOREPLACE):
+            return True
+        number = ctypes.get_errno()
+        if number == errno.EEXIST:
+            return False
+        if number not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+            raise OSError(number, os.strerror(number), path, None, to)
+    try:
+        os.link(path, to)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
+            raise
+        if os.path.lexists(to):
+            return False
+        os.replace(path, to)  # noqa: PTH105  a Path costs some microseconds an object
+    else:
+        os.unlink(path)  # noqa: PTH108
+    return True
+
+
+@cache
+def _renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
+    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if call is not None:
+        call.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+    return cast("Callable[[int, bytes, int, bytes, int], int] | None", call)
 
 
 def is_at(path: str, held: os.stat_result) -> bool:

@@ -72,8 +72,7 @@ class Files:
 
     async def finish(self, job: Job) -> None:
         """Give the file its name, and count."""
-        sink, keep = job.sink, job.unsure and not self.options.overwrite
-        fsync = self.options.fsync == "each"
+        sink, keep, fsync = job.sink, not self.options.overwrite, self.options.fsync == "each"
         if sink is not None and self.options.cache is not None:
             await self.threads.run(partial(self._keep, self.options.cache, job, sink))
         if isinstance(sink, MemorySink):
@@ -101,10 +100,10 @@ class Files:
         """Make a file of what the cache holds; None if it does not hold it."""
         if not cache.has(key):
             return None
-        keep = job.unsure and not self.options.overwrite
+        keep = not self.options.overwrite
         temporary = self.target.open(job.local, 0)
         try:
-            if cache.take(key, job.pin.size or 0, temporary, link=not keep):
+            if cache.take(key, job.pin.size or 0, temporary):
                 return self.target.finish(temporary, keep=keep, fsync=self.options.fsync == "each")
         except BaseException:
             self.target.discard(temporary)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from asyncref.engine.fetch.content import Match, match
-from asyncref.engine.fetch.disk import Bytes, are_equal, is_at, lock, reserve, sync_all, write_at
+from asyncref.engine.fetch.disk import Bytes, are_equal, is_at, lock, rename_new, reserve, sync_all, write_at
 from asyncref.engine.fetch.journal import Journal, forget, journal_beside
 from asyncref.engine.fetch.paths import RESERVED
 from asyncref.engine.fetch.plan import Parts
@@ -90,7 +90,7 @@ class Target:
         Args:
             local: The file.
             chunks: Its bytes.
-            keep: A file with other bytes that lies there is not replaced.
+            keep: A file that lies there is not replaced; with the same bytes it is taken for this one.
             fsync: Force it to the disk before its rename.
 
         Returns:
@@ -157,23 +157,26 @@ class Target:
 
         Args:
             temporary: Complete; it stays open if this fails.
-            keep: A file with other bytes that lies there is not replaced.
+            keep: A file that lies there is not replaced; with the same bytes it is taken for this one.
             fsync: Force it to the disk before its rename.
 
         Raises:
             FetchError: With `keep`, other bytes lie there.
         """
-        if keep and not self._equals(temporary):
-            raise another_file_error()
         if fsync:
             os.fsync(temporary.fd)
         if temporary.journal is not None:
             temporary.journal.forget()
+        source = temporary.linked or temporary.path
+        if not keep:
+            os.replace(source, temporary.final)  # noqa: PTH105  a Path costs some microseconds an object
+        elif not rename_new(source, temporary.final):
+            seen = _equal(source, temporary.final, fsync=fsync)
+            self.discard(temporary)
+            return seen
         if temporary.linked is None:
-            os.replace(temporary.path, temporary.final)  # noqa: PTH105  a Path costs some microseconds an object
             seen = os.fstat(temporary.fd)  # now: a rename changes ctime
         else:
-            os.replace(temporary.linked, temporary.final)  # noqa: PTH105
             seen = os.lstat(temporary.final)
             os.unlink(temporary.path)  # noqa: PTH108
         os.close(temporary.fd)
@@ -203,17 +206,6 @@ class Target:
             os.close(temporary.fd)
             temporary.fd = -1
 
-    def _equals(self, temporary: Temporary) -> bool:
-        """Whether the file that already lies there has the very bytes of the temporary."""
-        try:
-            fd = os.open(temporary.final, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:
-            return False
-        try:
-            return are_equal(temporary.fd, fd)
-        finally:
-            os.close(fd)
-
     def make(self) -> None:
         """Make the folder itself."""
         self._make_folder(self.root)
@@ -237,6 +229,32 @@ class Target:
                 self._made.clear()
             os.makedirs(folder, exist_ok=True)  # noqa: PTH103  as above
             self._made.add(folder)
+
+
+def _equal(path: str, other: str, *, fsync: bool) -> os.stat_result:
+    """What the system says of a file that lies there, if it has the very bytes of another one.
+
+    Raises:
+        FetchError: It has not.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe would wait for its writer
+    ours = os.open(path, flags)
+    try:
+        try:
+            theirs = os.open(other, flags)
+        except OSError:  # a link, or nobody may read it
+            raise another_file_error() from None
+        try:
+            seen = os.fstat(theirs)
+            if not stat.S_ISREG(seen.st_mode) or not are_equal(ours, theirs):
+                raise another_file_error()
+            if fsync:
+                os.fsync(theirs)
+            return seen
+        finally:
+            os.close(theirs)
+    finally:
+        os.close(ours)
 
 
 def another_file_error() -> FetchError:

@@ -1,0 +1,106 @@
+"""A file that comes to lie where an entry's should go, after that was looked at: it is the user's, and stays."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from asyncref.engine.fetch import disk, fetch
+from asyncref.engine.fetch.cache import Cache
+from asyncref.errors import FetchError
+from asyncref.testing import MemoryStore, mounted
+from tests.fetch import noise, pinned, tree
+
+SIZES = (500, 2 * 2**20, 17 * 2**20)  # held in memory, in a file, in parts
+
+
+class Busy(MemoryStore):
+    """While an object is read, somebody does something to its file."""
+
+    meanwhile: Callable[[], None]
+
+    def next_fault(self, kind: str) -> None:
+        if kind == "get":
+            self.meanwhile()
+        super().next_fault(kind)
+
+
+@pytest.fixture(params=["renameat2", "link", "neither"])
+def _system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system, or the file system, can do."""
+
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    if request.param != "renameat2":
+        monkeypatch.setattr(disk, "_renameat2", lambda: None)
+    if request.param == "neither":
+        monkeypatch.setattr(os, "link", refused)
+
+
+@pytest.mark.usefixtures("_system")
+@pytest.mark.parametrize("size", SIZES)
+async def test_it_stays_and_the_entry_is_named(size: int, tmp_path: Path) -> None:
+    store = Busy()
+    store.seed("a", noise(size))
+    store.meanwhile = lambda: (tmp_path / "out" / "a").write_bytes(b"mine") and None
+    with mounted(store):
+        with pytest.raises(FetchError, match="another file lies there") as caught:
+            await fetch(pinned(store), tmp_path / "out")
+        assert [failure.path for failure in caught.value.failures] == ["a"]
+        assert tree(tmp_path / "out") == {"a": b"mine"}
+        await fetch(pinned(store), tmp_path / "out", overwrite=True)
+    assert tree(tmp_path / "out") == {"a": noise(size)}
+
+
+@pytest.mark.usefixtures("_system")
+@pytest.mark.parametrize("size", SIZES)
+async def test_with_the_same_bytes_it_is_the_entrys_file(size: int, tmp_path: Path) -> None:
+    store = Busy()
+    store.seed("a", noise(size))
+    store.meanwhile = lambda: None if (tmp_path / "a").exists() else (tmp_path / "a").write_bytes(noise(size)) and None
+    with mounted(store):
+        assert (await fetch(pinned(store), tmp_path)).objects == 1
+        assert (await fetch(pinned(store), tmp_path)).skipped == 1
+    assert tree(tmp_path) == {"a": noise(size)}
+
+
+async def test_a_link_stays_and_so_does_what_it_names(tmp_path: Path) -> None:
+    store = Busy()
+    store.seed("a", noise(500))
+    (tmp_path / "own").write_bytes(noise(500))
+    store.meanwhile = lambda: (tmp_path / "out" / "a").symlink_to(tmp_path / "own")
+    with mounted(store), pytest.raises(FetchError, match="another file lies there"):
+        await fetch(pinned(store), tmp_path / "out")
+    assert (tmp_path / "out" / "a").is_symlink()
+
+
+@pytest.mark.parametrize("links", [False, True])
+async def test_the_cache_replaces_nothing_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, links: bool
+) -> None:
+    store = MemoryStore()
+    store.seed("a", noise(500))
+    cache = Cache(tmp_path / "cache", links=links)
+    real = Cache.take
+
+    def take(*args: object, **options: object) -> bool:
+        taken = real(*args, **options)  # type: ignore[arg-type]
+        (tmp_path / "out" / "a").write_bytes(mine)
+        return taken
+
+    with mounted(store):
+        await fetch(pinned(store), tmp_path / "first", cache=cache)
+        monkeypatch.setattr(Cache, "take", take)
+        mine = b"mine"
+        with pytest.raises(FetchError, match="another file lies there"):
+            await fetch(pinned(store), tmp_path / "out", cache=cache)
+        assert tree(tmp_path / "out") == {"a": b"mine"}
+        (tmp_path / "out" / "a").unlink()
+        mine = noise(500)
+        assert (await fetch(pinned(store), tmp_path / "out", cache=cache)).cached == 1
+    assert tree(tmp_path / "out") == {"a": noise(500)}
