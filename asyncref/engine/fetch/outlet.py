@@ -92,7 +92,7 @@ class Files:
         if self.record is not None:
             self.record.add(job.local, job.entry.pin, seen, synced=fsync)
         self.tally.objects += 1
-        if not job.is_pinned:
+        if job.adopted or not job.is_pinned:
             self.tally.unpinned += 1
             self.tally.meter.note("some entries are not pinned (checksum=False): what lies there now was fetched")
 

@@ -166,6 +166,8 @@ class Reader:
                     as_asked = check(body.answer, request, job.pin, uri=job.entry.ref)
                 except ChangedError as error:  # not the server's own refusal, which is final
                     raise cursor.once_more(error) from None
+                if (job.adopted or not job.is_pinned) and part.stop is not None and not job.adopt(body.answer):
+                    raise cursor.once_more(ChangedError("overwritten while it was read", uri=job.entry.ref))
                 job.stated = body.answer.checksum or job.stated
                 if as_asked:
                     await self._take(body, job, part, cursor, sink)
