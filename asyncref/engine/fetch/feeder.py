@@ -100,7 +100,10 @@ class Feeder:
         for entry in entries_of(rows, self.manifest.sources):
             local = self.names.plan.local(entry.path)
             try:
-                looked.append((entry, local, self.target.lies(local, entry.pin.size)))
+                there = self.target.lies(local, entry.pin.size)
+                if there is There.OTHER and self.overwrite:
+                    self.target.prepare(local)
+                looked.append((entry, local, there))
             except OSError as error:  # a folder that cannot be made or entered
                 looked.append((entry, local, error))
         return looked

@@ -51,6 +51,8 @@ class Files:
         if job.unsure and await self._is_there(job):
             job.unsure = False
             return None
+        if job.unsure:
+            await self.threads.run(partial(self.target.prepare, job.local))
         if self.options.cache is not None and (key := key_of(job.entry)) is not None:
             seen = await self.threads.run(partial(self._take, self.options.cache, key, job))
             if seen is not None:
@@ -137,6 +139,8 @@ class Files:
                 sink.temporary
             )
         job.sink = None
+        if error is self.target.refusal:
+            raise error
         if isinstance(error, OSError) and (full := unwritable(error, self.target.root)):
             self.full = True
             raise full from error

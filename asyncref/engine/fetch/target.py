@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import secrets
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from asyncref.errors import FetchError
 from asyncref.model import Pin
 
 _FOLDERS_KEPT: Final = 100_000  # memory; to judge or make a folder again does no harm
+_CLOSED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_EFFECTIVE: Final = os.access in os.supports_effective_ids
 _UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
@@ -57,10 +60,14 @@ class Target:
 
     Args:
         root: The folder; made when first needed.
+
+    Attributes:
+        refusal: Why nothing at all can be written here, once that was seen.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = os.path.realpath(root)
+        self.refusal: FetchError | None = None
         self._made: set[str] = set()
 
     def lies(self, local: str, size_bytes: int | None) -> There:
@@ -69,7 +76,7 @@ class Target:
         try:
             found = os.lstat(full)
         except (FileNotFoundError, NotADirectoryError):
-            self._make_folder(full.rpartition("/")[0])
+            self.prepare(local)
             return There.NOTHING
         if not stat.S_ISREG(found.st_mode) or size_bytes not in (None, found.st_size):
             return There.OTHER
@@ -208,7 +215,43 @@ class Target:
 
     def make(self) -> None:
         """Make the folder itself."""
-        self._make_folder(self.root)
+        os.makedirs(self.root, exist_ok=True)  # noqa: PTH103  as above
+
+    def prepare(self, local: str) -> None:
+        """Make the folder of a file that is to be written, or fail before its bytes were asked for.
+
+        Raises:
+            FetchError: Nothing at all can be written.
+            OSError: Nothing can be written there.
+        """
+        folder = self.file_of(local).rpartition("/")[0]
+        if folder in self._made:
+            return
+        if len(self._made) > _FOLDERS_KEPT:
+            self._made.clear()
+        try:
+            os.makedirs(folder, exist_ok=True)  # noqa: PTH103  as above
+            if folder == self.root or not os.access(folder, os.W_OK | os.X_OK, effective_ids=_EFFECTIVE):
+                self._probe(folder)
+        except OSError as error:
+            if error.errno in _CLOSED:
+                self._probe_root()
+            raise
+        self._made.add(folder)
+
+    def _probe_root(self) -> None:
+        try:
+            self._probe(self.root)
+        except OSError as error:
+            self.refusal = unwritable(error, self.root, at_all=True)
+            raise self.refusal or error from error
+
+    @staticmethod
+    def _probe(folder: str) -> None:
+        """Write a file: what else is said of a folder's rights may be wrong, on network file systems above all."""
+        path = f"{folder}/{RESERVED}{secrets.token_hex(8)}.probe"
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        os.unlink(path)  # noqa: PTH108  as above
 
     def flush(self) -> None:
         """Force everything written to the disk."""
@@ -222,13 +265,6 @@ class Target:
         """Where it is written to until it is complete."""
         mark = hashlib.blake2b(os.fsencode(local), digest_size=8).hexdigest()
         return f"{self.file_of(local).rpartition('/')[0]}/{RESERVED}{mark}.part"
-
-    def _make_folder(self, folder: str) -> None:
-        if folder not in self._made:
-            if len(self._made) > _FOLDERS_KEPT:
-                self._made.clear()
-            os.makedirs(folder, exist_ok=True)  # noqa: PTH103  as above
-            self._made.add(folder)
 
 
 def _equal(path: str, other: str, *, fsync: bool) -> os.stat_result:
@@ -273,6 +309,7 @@ def unwritable(error: OSError, root: str, *, at_all: bool = False) -> FetchError
     if error.errno not in _UNWRITABLE and not at_all:
         return None
     reason = os.strerror(error.errno or 0).lower()
-    return FetchError(
-        f"cannot write to {root}: {reason}", hint="what is complete stays; make room and run the same fetch again"
-    )
+    hint = "what is complete stays; make room and run the same fetch again"
+    if error.errno in _CLOSED:
+        hint = "choose a folder that this user may write to"
+    return FetchError(f"cannot write to {root}: {reason}", hint=hint)
