@@ -69,6 +69,23 @@ async def test_with_the_same_bytes_it_is_the_entrys_file(size: int, tmp_path: Pa
     assert tree(tmp_path) == {"a": noise(size)}
 
 
+@pytest.mark.parametrize("size", SIZES[1:])
+async def test_a_temporary_that_somebody_removed_fails_its_entry_alone(size: int, tmp_path: Path) -> None:
+    store = Busy()
+    store.seed("a", noise(size))
+    store.seed("b", noise(500))
+
+    def remove() -> None:
+        for path in tmp_path.glob(".asyncref-*.part"):
+            path.unlink()
+
+    store.meanwhile = remove
+    with mounted(store), pytest.raises(FetchError) as caught:
+        await fetch(pinned(store), tmp_path)
+    assert [failure.path for failure in caught.value.failures] == ["a"]
+    assert tree(tmp_path) == {"b": noise(500)}
+
+
 async def test_a_link_stays_and_so_does_what_it_names(tmp_path: Path) -> None:
     store = Busy()
     store.seed("a", noise(500))

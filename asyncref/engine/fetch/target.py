@@ -13,6 +13,7 @@ import os
 import secrets
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -197,9 +198,10 @@ class Target:
         try:
             if temporary.journal is not None:
                 temporary.journal.forget()
-            os.unlink(temporary.path)  # noqa: PTH108  as above
-            if temporary.linked is not None:
-                os.unlink(temporary.linked)  # noqa: PTH108
+            for path in (temporary.path, temporary.linked):
+                if path is not None:
+                    with suppress(FileNotFoundError):  # somebody tidied up
+                        os.unlink(path)  # noqa: PTH108  as above
         finally:
             os.close(temporary.fd)
             temporary.fd = -1
