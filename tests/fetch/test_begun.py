@@ -19,7 +19,7 @@ from asyncref.model import Pin
 
 SIZE = 40
 PARTS = Parts(SIZE, 16)  # three
-CALLS = ("open", "unlink", "replace", "rename", "link", "ftruncate", "posix_fallocate", "pwrite", "write")
+CALLS = ("open", "unlink", "replace", "rename", "link", "ftruncate", "pwrite", "write")
 RUN = st.tuples(
     st.sampled_from(["a", "b", "cached"]),  # whose bytes
     st.lists(st.integers(0, 2), max_size=3),  # parts that come

@@ -131,6 +131,27 @@ def test_a_disk_that_fills_up_ends_the_fetch_with_one_error_and_no_temporary(tmp
     assert left == ""
 
 
+def test_where_no_space_can_be_reserved_nothing_is_written_to_the_file(tmp_path: Path) -> None:
+    """A ramfs has no fallocate."""
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode
+    ):
+        pytest.skip("no user namespaces here (unshare -rm); run on Linux where they are allowed")
+    script = """if True:
+        import os, sys
+        from asyncref.engine.fetch.disk import reserve
+        fd = os.open(sys.argv[1] + "/file", os.O_RDWR | os.O_CREAT)
+        reserve(fd, 2**24)
+        print(os.fstat(fd).st_size, os.fstat(fd).st_blocks)
+    """
+    mount = 'mount -t ramfs none "$1" && exec "$2" -c "$3" "$1"'
+    command = ["unshare", "-rm", "sh", "-c", mount, "sh", str(tmp_path), sys.executable, script]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    assert ended.stdout == f"{2**24} 0\n"
+
+
 @pytest.mark.parametrize("root", ["out", "."])
 def test_a_read_only_target_is_one_error(tmp_path: Path, root: str) -> None:
     assert on_a_small_disk(tmp_path, "1000", options="ro", root=root).startswith("4 cannot write to ")

@@ -49,16 +49,29 @@ def lock(fd: int, what: str) -> None:
 
 
 def reserve(fd: int, size_bytes: int) -> None:
-    """Reserve space, so that a full disk is known before the bytes have come."""
-    if hasattr(os, "posix_fallocate"):
-        try:
-            os.posix_fallocate(fd, 0, size_bytes)
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
-                raise
+    """Reserve space, so that a full disk is known before the bytes have come; where that cannot be, only set the size.
+
+    By fallocate itself: where a file system has none, glibc's posix_fallocate writes a byte to each of its blocks.
+    """
+    if (call := _fallocate()) is not None:
+        while call(fd, 0, 0, size_bytes):
+            number = ctypes.get_errno()
+            if number in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                break
+            if number != errno.EINTR:
+                raise OSError(number, os.strerror(number))
         else:
             return
     os.ftruncate(fd, size_bytes)
+
+
+@cache
+def _fallocate() -> Callable[[int, int, int, int], int] | None:
+    library = ctypes.CDLL(None, use_errno=True)
+    call = getattr(library, "fallocate64", None) or getattr(library, "fallocate", None)
+    if call is not None:
+        call.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    return cast("Callable[[int, int, int, int], int] | None", call)
 
 
 def rename_new(path: str, to: str) -> bool:
