@@ -13,7 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from asyncref.engine.fetch.plan import Parts
-from asyncref.engine.fetch.target import Target, Temporary
+from asyncref.engine.fetch.target import Target
+from asyncref.engine.fetch.temporary import Temporary
 from asyncref.errors import FetchError
 from asyncref.model import Pin
 
@@ -80,9 +81,9 @@ def run(target: Target, version: str, parts: list[int], end: str) -> Iterator[Te
         assert temporary.journal is not None
         temporary.journal.note(PARTS[number])
     if end == "finish":
-        target.finish(temporary, keep=False, fsync=False)
+        temporary.finish(keep=False, fsync=False)
     else:
-        getattr(target, end)(temporary)
+        getattr(temporary, end)()
 
 
 @settings(deadline=None)
@@ -120,7 +121,7 @@ def test_a_copied_journal_says_nothing_of_another_file(tmp_path: Path) -> None:
     assert first.journal is not None
     os.pwrite(first.fd, b"a" * 16, 0)
     first.journal.note(PARTS[0])
-    target.leave(first)
+    first.leave()
     (part,) = tmp_path.glob("*.part")
     copy = tmp_path / "copy"
     copy.write_bytes(b"x" * SIZE)
@@ -128,7 +129,7 @@ def test_a_copied_journal_says_nothing_of_another_file(tmp_path: Path) -> None:
     again = opened(target, "a")
     assert again.journal is not None
     assert again.journal.done == set()
-    target.discard(again)
+    again.discard()
 
 
 def test_a_locked_temporary_keeps_its_journal(tmp_path: Path) -> None:
@@ -140,8 +141,8 @@ def test_a_locked_temporary_keeps_its_journal(tmp_path: Path) -> None:
     for version in ("b", "cached"):
         with pytest.raises(FetchError, match="another fetch"):
             opened(target, version)
-    target.leave(first)
+    first.leave()
     again = opened(target, "a")
     assert again.journal is not None
     assert again.journal.done == {0}
-    target.discard(again)
+    again.discard()

@@ -11,6 +11,8 @@ import pytest
 
 from asyncref.engine.fetch import disk, fetch
 from asyncref.engine.fetch.cache import Cache
+from asyncref.engine.fetch.target import Target
+from asyncref.engine.fetch.temporary import Temporary
 from asyncref.errors import FetchError
 from asyncref.testing import MemoryStore, mounted
 from tests.fetch import noise, pinned, tree
@@ -84,6 +86,26 @@ async def test_a_temporary_that_somebody_removed_fails_its_entry_alone(size: int
         await fetch(pinned(store), tmp_path)
     assert [failure.path for failure in caught.value.failures] == ["a"]
     assert tree(tmp_path) == {"b": noise(500)}
+
+
+@pytest.mark.parametrize("size", SIZES[1:])
+async def test_the_temporary_of_another_fetch_gets_no_name_and_stays(size: int, tmp_path: Path) -> None:
+    """Begun once somebody had removed that of the first."""
+    store = Busy()
+    store.seed("a", noise(size))
+    others: list[Temporary] = []
+
+    def replace() -> None:
+        if not others:
+            next(tmp_path.glob(".asyncref-*.part")).unlink()
+            others.append(Target(tmp_path).open("a", 100))
+
+    store.meanwhile = replace
+    with mounted(store), pytest.raises(FetchError, match="another process"):
+        await fetch(pinned(store), tmp_path)
+    (other,) = others
+    assert [name for name in tree(tmp_path) if not name.endswith(".journal")] == [Path(other.path).name]
+    other.discard()
 
 
 async def test_a_link_stays_and_so_does_what_it_names(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from typing import Final
 
 from asyncref.engine.fetch.content import sum_of
 from asyncref.engine.fetch.disk import Bytes, write_at
-from asyncref.engine.fetch.target import Temporary
+from asyncref.engine.fetch.temporary import Temporary
 from asyncref.model import Entry
 
 DEFAULT_BYTES: Final = 10 * 2**30

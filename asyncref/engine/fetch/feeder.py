@@ -18,7 +18,8 @@ from asyncref.engine.fetch.naming import Names, batches_of
 from asyncref.engine.fetch.sinks import Threads
 from asyncref.engine.fetch.sources import Place
 from asyncref.engine.fetch.tally import Tally
-from asyncref.engine.fetch.target import Target, There, another_file_error, unwritable
+from asyncref.engine.fetch.target import Target, There, unwritable
+from asyncref.engine.fetch.temporary import another_file_error
 from asyncref.manifest import Manifest
 from asyncref.manifest.rows import entries_of
 from asyncref.model import ENTRY_SCHEMA, Entry

@@ -13,7 +13,8 @@ from asyncref.engine.fetch.options import FetchOptions
 from asyncref.engine.fetch.record import Record
 from asyncref.engine.fetch.sinks import INLINE_BYTES, FileSink, MemorySink, Threads
 from asyncref.engine.fetch.tally import Tally
-from asyncref.engine.fetch.target import Target, another_file_error, unwritable
+from asyncref.engine.fetch.target import Target, unwritable
+from asyncref.engine.fetch.temporary import another_file_error
 from asyncref.errors import RetryableError
 
 
@@ -43,7 +44,7 @@ class Files:
     def close(self) -> None:
         """Remove the temporaries of whatever did not end, but for those that the next run goes on with."""
         for sink in self._begun.values():
-            self.target.discard(sink.temporary) if self.full else self.target.leave(sink.temporary)
+            sink.temporary.discard() if self.full else sink.temporary.leave()
         self._begun.clear()
 
     async def open(self, job: Job) -> Sink | None:
@@ -62,11 +63,7 @@ class Files:
             return MemorySink(job.pin.size, self.threads)
         large = job.pin.size if len(job.parts) > 1 and job.pin.size else 0
         about = (job.entry.ref, job.pin, job.parts) if large and job.is_pinned else None
-        temporary = await self.threads.run(
-            partial(
-                self.target.open, job.local, large, about, is_small=len(job.parts) == 1 and job.pin.size is not None
-            )
-        )
+        temporary = await self.threads.run(partial(self.target.open, job.local, large, about))
         if temporary.journal is not None and temporary.journal.done:
             self.tally.meter.note("large objects that an interrupted fetch had begun were continued")
         sink = self._begun[id(job)] = FileSink(temporary, self.threads)
@@ -81,7 +78,7 @@ class Files:
             put = partial(self.target.put, job.local, (sink.data,), keep=keep, fsync=fsync)
             seen = await self.threads.run(put, length=(job.pin.size or 0) if not fsync else INLINE_BYTES + 1)
         elif isinstance(sink, FileSink):
-            seen = await self.threads.run(partial(self.target.finish, sink.temporary, keep=keep, fsync=fsync))
+            seen = await self.threads.run(partial(sink.temporary.finish, keep=keep, fsync=fsync))
             del self._begun[id(job)]
         self.tally.meter.objects += 1
         job.sink = None
@@ -106,11 +103,11 @@ class Files:
         temporary = self.target.open(job.local, 0)
         try:
             if cache.take(key, job.pin.size or 0, temporary):
-                return self.target.finish(temporary, keep=keep, fsync=self.options.fsync == "each")
+                return temporary.finish(keep=keep, fsync=self.options.fsync == "each")
         except BaseException:
-            self.target.discard(temporary)
+            temporary.discard()
             raise
-        self.target.discard(temporary)
+        temporary.discard()
         return None
 
     def _note_cached(self, job: Job, seen: os.stat_result) -> None:
@@ -135,9 +132,7 @@ class Files:
     async def fail(self, job: Job, error: Exception) -> None:
         """Note a failure, unless the entry may be missing; end the run where nothing can be written any more."""
         if (sink := self._begun.pop(id(job), None)) is not None:
-            self.target.leave(sink.temporary) if isinstance(error, RetryableError) else self.target.discard(
-                sink.temporary
-            )
+            sink.temporary.leave() if isinstance(error, RetryableError) else sink.temporary.discard()
         job.sink = None
         if error is self.target.refusal:
             raise error

@@ -13,17 +13,15 @@ import os
 import secrets
 import stat
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Final
 
 from asyncref.engine.fetch.content import Match, match
-from asyncref.engine.fetch.disk import Bytes, are_equal, is_at, lock, rename_new, reserve, sync_all, write_at
-from asyncref.engine.fetch.journal import Journal, forget, journal_beside
+from asyncref.engine.fetch.disk import Bytes, sync_all, write_at
 from asyncref.engine.fetch.paths import RESERVED
 from asyncref.engine.fetch.plan import Parts
+from asyncref.engine.fetch.temporary import Temporary, begin
 from asyncref.errors import FetchError
 from asyncref.model import Pin
 
@@ -39,21 +37,6 @@ class There(Enum):
     NOTHING = "nothing"
     SAME_SIZE = "same_size"  # a regular file that may be the one
     OTHER = "other"  # a file of another size, or a link
-
-
-@dataclass(slots=True)
-class Temporary:
-    """An open, locked temporary, the file that it becomes, and which parts of it are there.
-
-    Attributes:
-        linked: A complete file beside it that becomes the final one in its place.
-    """
-
-    fd: int
-    path: str
-    final: str
-    journal: Journal | None = None
-    linked: str | None = None
 
 
 class Target:
@@ -111,9 +94,9 @@ class Target:
         temporary = self.open(local, 0, is_small=True)
         try:
             write_at(temporary.fd, chunks, 0)
-            return self.finish(temporary, keep=keep, fsync=fsync)
+            return temporary.finish(keep=keep, fsync=fsync)
         except BaseException:
-            self.discard(temporary)
+            temporary.discard()
             raise
 
     def open(
@@ -125,95 +108,9 @@ class Target:
             local: The file.
             size_bytes: Space to reserve; 0 for none.
             about: Reference, pin and parts of the object, to go on with an earlier run's; None: begin afresh.
-            is_small: Of one part: no journal can be about a file of its size, so none is looked for.
+            is_small: Held in memory and written at once: no journal can be about a file of its size, so none is looked for.
         """
-        final = self.file_of(local)
-        path = self.temporary_of(local)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        while True:
-            fd = os.open(path, flags, 0o666)
-            try:
-                lock(fd, final)
-                held = os.fstat(fd)
-                if is_at(path, held):
-                    journal = Journal(journal_beside(path), *about, inode=held.st_ino) if about else None
-                    if journal is not None and held.st_size == size_bytes and journal.load():
-                        return Temporary(fd, path, final, journal)
-                    if not is_small:
-                        forget(journal_beside(path))  # before anything takes the place of the bytes that it names
-                    temporary = Temporary(fd, path, final, journal)
-                    self._empty(temporary, held.st_size, size_bytes)
-                    return temporary
-            except BaseException:
-                os.close(fd)
-                raise
-            os.close(fd)  # its owner renamed it between our opening and our locking it
-
-    def _empty(self, temporary: Temporary, held_bytes: int, size_bytes: int) -> None:
-        """Empty a temporary and reserve its space; one that cannot have it is removed."""
-        try:
-            if held_bytes:
-                os.ftruncate(temporary.fd, 0)
-            if size_bytes:
-                reserve(temporary.fd, size_bytes)
-        except OSError:
-            os.unlink(temporary.path)  # noqa: PTH108  as above
-            raise
-
-    def finish(self, temporary: Temporary, *, keep: bool, fsync: bool) -> os.stat_result:
-        """Give a complete file its name and close it; what the system says of it, for the record.
-
-        Args:
-            temporary: Complete; it stays open if this fails.
-            keep: A file that lies there is not replaced; with the same bytes it is taken for this one.
-            fsync: Force it to the disk before its rename.
-
-        Raises:
-            FetchError: With `keep`, other bytes lie there.
-        """
-        if fsync:
-            os.fsync(temporary.fd)
-        if temporary.journal is not None:
-            temporary.journal.forget()
-        source = temporary.linked or temporary.path
-        if not keep:
-            os.replace(source, temporary.final)  # noqa: PTH105  a Path costs some microseconds an object
-        elif not rename_new(source, temporary.final):
-            seen = _equal(source, temporary.final, fsync=fsync)
-            self.discard(temporary)
-            return seen
-        if temporary.linked is None:
-            seen = os.fstat(temporary.fd)  # now: a rename changes ctime
-        else:
-            seen = os.lstat(temporary.final)
-            os.unlink(temporary.path)  # noqa: PTH108
-        os.close(temporary.fd)
-        temporary.fd = -1
-        return seen
-
-    def discard(self, temporary: Temporary) -> None:
-        """Remove a temporary. Idempotent."""
-        if temporary.fd < 0:
-            return
-        try:
-            if temporary.journal is not None:
-                temporary.journal.forget()
-            for path in (temporary.path, temporary.linked):
-                if path is not None:
-                    with suppress(FileNotFoundError):  # somebody tidied up
-                        os.unlink(path)  # noqa: PTH108  as above
-        finally:
-            os.close(temporary.fd)
-            temporary.fd = -1
-
-    def leave(self, temporary: Temporary) -> None:
-        """Close a temporary: one with parts that a later run can use stays, any other is removed. Idempotent."""
-        if temporary.journal is None or not temporary.journal.done:
-            self.discard(temporary)
-        elif temporary.fd >= 0:
-            temporary.journal.close()
-            os.close(temporary.fd)
-            temporary.fd = -1
+        return begin(self.temporary_of(local), self.file_of(local), size_bytes, about, is_small=is_small)
 
     def make(self) -> None:
         """Make the folder itself."""
@@ -267,37 +164,6 @@ class Target:
         """Where it is written to until it is complete."""
         mark = hashlib.blake2b(os.fsencode(local), digest_size=8).hexdigest()
         return f"{self.file_of(local).rpartition('/')[0]}/{RESERVED}{mark}.part"
-
-
-def _equal(path: str, other: str, *, fsync: bool) -> os.stat_result:
-    """What the system says of a file that lies there, if it has the very bytes of another one.
-
-    Raises:
-        FetchError: It has not.
-    """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe would wait for its writer
-    ours = os.open(path, flags)
-    try:
-        try:
-            theirs = os.open(other, flags)
-        except OSError:  # a link, or nobody may read it
-            raise another_file_error() from None
-        try:
-            seen = os.fstat(theirs)
-            if not stat.S_ISREG(seen.st_mode) or not are_equal(ours, theirs):
-                raise another_file_error()
-            if fsync:
-                os.fsync(theirs)
-            return seen
-        finally:
-            os.close(theirs)
-    finally:
-        os.close(ours)
-
-
-def another_file_error() -> FetchError:
-    """A file that is not the entry's lies where it should go."""
-    return FetchError("another file lies there", hint="overwrite=True replaces it")
 
 
 def unwritable(error: OSError, root: str, *, at_all: bool = False) -> FetchError | None:
