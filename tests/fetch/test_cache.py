@@ -191,7 +191,7 @@ for turn in range(300):
         wrong += (Path(temporary.path).read_bytes() != noise(5000, key))
     else:
         cache.add(key, 5000, noise(5000, key), None)
-    target.discard(temporary)
+    temporary.discard()
 print(wrong, cache.hits, cache.failure)
 """
 
@@ -213,4 +213,4 @@ def test_processes_that_add_take_and_evict_at_once_see_no_wrong_byte(tmp_path: P
     assert sum(path.stat().st_size for path in objects(cache)) <= 100_000
     temporary = Target(tmp_path).open("f", 0)
     assert not cache.take("f" * 40, 5000, temporary)
-    Target(tmp_path).discard(temporary)
+    temporary.discard()

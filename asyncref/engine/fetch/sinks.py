@@ -13,9 +13,10 @@ from anyio import to_thread
 
 from asyncref.backends.base import Share
 from asyncref.engine.fetch.content import Match, match, sum_of
+from asyncref.engine.fetch.disk import Bytes, write_at
 from asyncref.engine.fetch.plan import Part
 from asyncref.engine.fetch.sums import combined, combines, new_sum
-from asyncref.engine.fetch.target import Bytes, Temporary, write_at
+from asyncref.engine.fetch.temporary import Temporary
 from asyncref.model import Pin
 
 INLINE_BYTES = 64 * 1024
