@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -19,9 +20,10 @@ from asyncref.cli.options import BadKeys, Bounds, Output, Place, Selection, Stor
 from asyncref.cli.output import emit_json
 from asyncref.cli.running import run
 from asyncref.engine.flow import ProgressHook
+from asyncref.engine.scan import Save
 from asyncref.errors import UsageError
 from asyncref.manifest import Manifest
-from asyncref.registry import Registry, names
+from asyncref.registry import Registry, Version, names
 from asyncref.uri import has_scheme
 
 app = typer.Typer(rich_markup_mode=None)
@@ -135,9 +137,8 @@ def scan(
     if file is not None:
         _check_writable(file)
     wanted = {**scanning.wanted(storage, bounds, selection), "allow_partial": allow_partial}
-    manifest = run(output, lambda hook: verbs.scan(source, progress=hook, **wanted))
-    if file is not None:
-        manifest.save(file)
+    save = partial(Manifest.save, path=file) if file is not None else None
+    manifest = run(output, lambda hook: verbs.scan(source, progress=hook, save=save, **wanted))
     cost = table.cost(manifest.sources, manifest.record.requests)
     if output.as_json:
         saved = None if file is None else str(file)
@@ -181,21 +182,27 @@ def log(
     aliases = names.check_aliases(alias)
     registry = Registry.open(place.registry)  # before the scan: a registry that cannot be written costs no hour
     wanted = {**scanning.wanted(storage, bounds, selection), "registry": place.registry, "allow_partial": allow_partial}
-    manifest = run(output, lambda hook: _manifest(source, wanted, hook))
     project, entity = whole.project or place.project, whole.entity or place.entity
-    record = registry.start_run(project=project, entity=entity, job_type="asyncref log")
-    version = registry.log(
-        manifest,
-        name=whole.name,
-        type=kind,
-        project=project,
-        entity=entity,
-        aliases=aliases,
-        description=description,
-        run_id=record.id,
-        allow_partial=allow_partial,
-    )
-    registry.finish_run(record.id)
+    versions: list[Version] = []
+
+    def keep(manifest: Manifest) -> None:
+        record = registry.start_run(project=project, entity=entity, job_type="asyncref log")
+        version = registry.log(
+            manifest,
+            name=whole.name,
+            type=kind,
+            project=project,
+            entity=entity,
+            aliases=aliases,
+            description=description,
+            run_id=record.id,
+            allow_partial=allow_partial,
+        )
+        registry.finish_run(record.id)
+        versions.append(version)
+
+    manifest = run(output, lambda hook: _manifest(source, wanted, hook, keep))
+    (version,) = versions
     if output.as_json:
         emit_json("asyncref.log/1", {"version": version.to_json(), "manifest": describe_manifest(manifest)})
     else:
@@ -204,12 +211,14 @@ def log(
         raise typer.Exit(INCOMPLETE)
 
 
-async def _manifest(source: list[str], wanted: dict[str, Any], hook: ProgressHook) -> Manifest:
+async def _manifest(source: list[str], wanted: dict[str, Any], hook: ProgressHook, keep: Save) -> Manifest:
     if len(source) > 1 or has_scheme(source[0]) or not is_file(source[0]):
-        return await verbs.scan(source, progress=hook, **wanted)
+        return await verbs.scan(source, progress=hook, save=keep, **wanted)
     loaded = await verbs.load(source[0])
     include, exclude = wanted["include"], wanted["exclude"]
-    return loaded.select(include=include, exclude=exclude) if include or exclude else loaded
+    manifest = loaded.select(include=include, exclude=exclude) if include or exclude else loaded
+    keep(manifest)
+    return manifest
 
 
 def _check_writable(file: Path) -> None:

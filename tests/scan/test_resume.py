@@ -293,6 +293,46 @@ def _web_page(answer: Answer) -> None:
     answer.body = b"<html><body>Log in</body></html>"
 
 
+async def test_what_was_listed_is_kept_until_the_manifest_is_saved(store: MemoryStore, tmp_path: Path) -> None:
+    def fail(manifest: Manifest) -> None:
+        assert len(manifest) == 1_000
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        await scanned("memory://b/p/", tmp_path, save=fail)
+    store.requests.clear()
+    saved: list[Manifest] = []
+    manifest = await scanned("memory://b/p/", tmp_path, save=saved.append)
+    assert (saved, len(manifest), manifest.record.resumes) == ([manifest], 1_000, 1)
+    assert store.requests["list"] < 5
+    assert inside(tmp_path) == []
+
+
+@pytest.mark.parametrize("command", ["scan", "log"])
+def test_a_command_that_is_killed_while_it_saves_goes_on_at_little_cost(command: str, tmp_path: Path) -> None:
+    with running(Spec(keys=20_000)) as server:
+        environment = {
+            **server.environment(),
+            "ASYNCREF_HOME": str(tmp_path / "home"),
+            "ASYNCREF_REGISTRY": f"sqlite:///{tmp_path}/registry.db",
+        }
+        kill = (
+            "import os; from asyncref.manifest import Manifest, ManifestStore; "
+            "Manifest.save = ManifestStore.put = lambda *_, **__: os.kill(os.getpid(), 9); "
+        )
+        given = [server.uri, "--resume", "--endpoint-url", server.endpoint]
+        given = ["log", "mnist", *given] if command == "log" else ["scan", *given, "-o", str(tmp_path / "m.parquet")]
+        run = f"import sys; from asyncref.cli import main; sys.argv = ['asyncref', *{given!r}]; sys.exit(main())"
+        killed = subprocess.run([sys.executable, "-c", kill + run], env=environment, capture_output=True, check=False)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert len(inside(tmp_path / "home" / "scans")) == 1
+        server.reset()
+        again = subprocess.run([sys.executable, "-c", run], env=environment, capture_output=True, check=False)
+        assert again.returncode == 0, again.stderr
+        assert server.counts()["rows_sent"] <= 1_000  # the first page tells what the reference means
+        assert inside(tmp_path / "home" / "scans") == []
+
+
 @pytest.mark.usefixtures("store")
 async def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
