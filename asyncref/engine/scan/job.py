@@ -16,11 +16,12 @@ from asyncref.backends import open_backend
 from asyncref.backends.base import Backend, NamesPaths, Traits, typed_source
 from asyncref.engine.flow import Lanes, Meter, Tally
 from asyncref.engine.scan.budget import Budget
+from asyncref.engine.scan.feed import Emit, Feed
 from asyncref.engine.scan.hints import hints_of
 from asyncref.engine.scan.ledger import Ledger, remaining
 from asyncref.engine.scan.moment import moment_of
 from asyncref.engine.scan.pins import Namer, Pinner
-from asyncref.engine.scan.pipeline import Emit, Lister
+from asyncref.engine.scan.pipeline import Lister
 from asyncref.engine.scan.pushdown import Plan
 from asyncref.engine.scan.rows import BadKeys, RowMaker
 from asyncref.engine.scan.seams import Seams
@@ -156,7 +157,7 @@ class Job:
             lenient = traits.listing_proves or self.bad_keys == "skip"
             pinner = Pinner(backend, source, self.lanes, lenient=lenient)
         naming = backend if isinstance(backend, NamesPaths) else None
-        lister = Lister(
+        feed = Feed(
             backend=backend,
             prefix=found.prefix,
             versions=found.versions,
@@ -168,10 +169,9 @@ class Job:
             uri=source.uri,
             first_page=found.first_page,
             first_prefix=found.first_piece.prefix if found.first_piece is not None else None,
-            plan=plan,
             at=self.moment,
-            hints=await self._hints(source, traits),
         )
+        lister = Lister(feed, plan, await self._hints(source, traits))
         counted = self.meter.objects, self.meter.bytes, self.budget.taken, self.meter.skipped.copy()
         listed = replace(self.meter.listed)
         self.in_order &= traits.ordered and traits.ranged and not traits.hierarchical
@@ -194,7 +194,7 @@ class Job:
             self.meter.skipped.update(skipped)
             self.meter.listed, self.in_order = listed, False
             self.meter.note(f"{source.uri}: {error.message}; listed once more serially, then sorted")
-            lister.first_page = None
+            feed.first_page = None
             await lister.run_serially()
         else:
             if left_out := plan.without(self.wanted):
