@@ -15,10 +15,10 @@ import anyio
 import pyarrow as pa
 from anyio import to_thread
 
+from asyncref.engine.fetch.checking import ENOUGH_UNLIKE
 from asyncref.engine.fetch.content import Match, match
 from asyncref.engine.fetch.naming import Names, batches_of, survey
 from asyncref.engine.fetch.paths import RESERVED
-from asyncref.engine.fetch.transfer import ENOUGH_UNLIKE
 from asyncref.engine.flow import Meter, ProgressHook
 from asyncref.errors import NotFoundError
 from asyncref.globs import Filter

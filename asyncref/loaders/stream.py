@@ -18,13 +18,14 @@ import anyio
 from anyio import to_thread
 from anyio.streams.memory import MemoryObjectSendStream
 
+from asyncref.engine.fetch.checking import Checker, Checksum
 from asyncref.engine.fetch.job import Job, Sink
 from asyncref.engine.fetch.naming import batches_of
 from asyncref.engine.fetch.plan import Part
 from asyncref.engine.fetch.reader import Reader
 from asyncref.engine.fetch.sinks import INLINE_BYTES, ChunkSink, MemorySink, Threads
 from asyncref.engine.fetch.sources import Places
-from asyncref.engine.fetch.transfer import Checksum, Transfer
+from asyncref.engine.fetch.transfer import Transfer
 from asyncref.engine.flow import Meter, ProgressHook
 from asyncref.globs import Filter
 from asyncref.loaders.ranges import Ranges, planned
@@ -176,7 +177,8 @@ class _Run:
         async with Places(self.storage_options, self.limits, self.meter) as places:
             places.all_of(manifest.sources)
             reader = Reader(places, self.limits, self.meter, _WINDOW_BYTES, self.older)
-            transfer = Transfer(reader, self, self.meter, places.most, self.checksum)
+            checker = Checker(reader, self.meter, self.checksum)
+            transfer = Transfer(reader, self, self.meter, places.most, checker)
             await transfer.run(partial(self._produce, manifest, places))
 
     async def _produce(self, manifest: Manifest, places: Places, send: MemoryObjectSendStream[Sequence[Job]]) -> None:

@@ -280,7 +280,9 @@ class _Connection:
                 return False
             elif isinstance(fault, Status):
                 lines = [f"HTTP/1.1 {fault.status} Injected", *(f"{name}: {value}" for name, value in fault.headers)]
-                await self._send([*lines, f"Content-Length: {len(fault.body)}"], fault.body)
+                if "Content-Length" not in dict(fault.headers):  # of a HEAD it is not the body's
+                    lines.append(f"Content-Length: {len(fault.body)}")
+                await self._send(lines, fault.body)
                 return True
         lines, answer = await self._ask(seen, head, body)
         for fault in faults:

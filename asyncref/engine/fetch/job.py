@@ -42,8 +42,12 @@ class Sink(Protocol):
         """Forget everything: the object comes again from its first byte."""
         ...
 
-    async def confirms(self, pin: Pin) -> bool:
-        """Whether a checksum other than a plain MD5 says that this is the pinned content."""
+    def length(self) -> int:
+        """Bytes of the object, once it is complete."""
+        ...
+
+    async def composite(self, part_bytes: int) -> bytes:
+        """The MD5 of the MD5s of its parts, were it cut so, once it is complete."""
         ...
 
     async def sum(self, algorithm: str) -> bytes:

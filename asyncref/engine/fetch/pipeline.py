@@ -20,6 +20,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from asyncref import config
 from asyncref.engine.fetch.building import Building
 from asyncref.engine.fetch.cache import Cache, key_of
+from asyncref.engine.fetch.checking import Checker, Checksum
 from asyncref.engine.fetch.content import Match
 from asyncref.engine.fetch.job import Job, Sink
 from asyncref.engine.fetch.naming import Names, batches_of, survey
@@ -30,7 +31,7 @@ from asyncref.engine.fetch.sinks import INLINE_BYTES, FileSink, MemorySink, Thre
 from asyncref.engine.fetch.sources import Place, Places
 from asyncref.engine.fetch.space import check_space
 from asyncref.engine.fetch.target import Target, There, another_file_error, unwritable
-from asyncref.engine.fetch.transfer import Checksum, Transfer
+from asyncref.engine.fetch.transfer import Transfer
 from asyncref.engine.flow import Meter, ProgressHook
 from asyncref.errors import ChangedError, ContainerNotFoundError, Failure, FetchError, NotFoundError, RetryableError
 from asyncref.globs import Filter
@@ -56,7 +57,7 @@ class FetchOptions:
         escape: Write paths that no file system can hold in an escape (`asyncref.engine.fetch.paths`).
         overwrite: Replace files that differ from their entry.
         checksum: `auto` checks MD5s wherever a pin has one; `never` only sizes, ETags and versions;
-            `always` also tries the composite ETags of multipart uploads, in a second pass.
+            `always` also multipart uploads, by a HEAD or two and a pass of MD5 over their parts.
         fsync: When files are forced to the disk: each before its rename, all at the end, or never.
         whole: Build in `root` + `.incomplete` and rename when every entry is right.
         older: Manifests with older pins of the same content.
@@ -198,7 +199,8 @@ class _Run:
         limits, workers = self.options.limits, self.places.most
         self.small_bytes = max(INLINE_BYTES, min(2**20, limits.memory_bytes // (2 * workers)))
         reader = Reader(self.places, limits, self.meter, self.small_bytes, self.options.older)
-        self._transfer = Transfer(reader, self, self.meter, workers, self.options.checksum)
+        checker = Checker(reader, self.meter, self.options.checksum)
+        self._transfer = Transfer(reader, self, self.meter, workers, checker)
         await self._transfer.run(self._produce)
 
     def _report(self, root: Path) -> FetchReport:
@@ -212,7 +214,7 @@ class _Run:
             cached=self.cached,
             missing=tuple(sorted(self.missing)),
             unpinned=self.unpinned,
-            unchecked=self._transfer.unchecked if self._transfer else 0,
+            unchecked=self._transfer.checker.unchecked if self._transfer else 0,
             requests=dict(self.meter.requests),
             retries=self.meter.retries,
             elapsed_s=self.meter.elapsed_s,
