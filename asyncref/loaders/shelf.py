@@ -30,9 +30,13 @@ class Shelf:
     Args:
         memory_bytes: Bound.
         ordered: Hand items out by their number.
+
+    Attributes:
+        peak_bytes: Most that was taken at once.
     """
 
     def __init__(self, memory_bytes: int, *, ordered: bool) -> None:
+        self.peak_bytes = 0
         self._free = memory_bytes
         self._memory_bytes = memory_bytes
         self._ordered = ordered
@@ -48,7 +52,7 @@ class Shelf:
         """Take memory if there is enough; whatever is asked for if nobody else has any."""
         if cost_bytes > self._free and self._free < self._memory_bytes:
             return False
-        self._free -= cost_bytes
+        self.owe(cost_bytes)
         return True
 
     async def wait_for(self, cost_bytes: int) -> None:
@@ -56,6 +60,16 @@ class Shelf:
         while not self.fits(cost_bytes):
             self._freed.clear()
             await self._freed.wait()
+
+    def owe(self, cost_bytes: int) -> None:
+        """Take memory that was needed whether there is enough or not; what comes next waits until it is there again."""
+        self._free -= cost_bytes
+        self.peak_bytes = max(self.peak_bytes, self._memory_bytes - self._free)
+
+    def give_back(self, cost_bytes: int) -> None:
+        """Memory that a running object needs no more."""
+        self._free += cost_bytes
+        self._freed.set()
 
     def put(self, number: int, item: Item, cost_bytes: int) -> None:
         """Take a finished item; never waits, since its memory is counted."""
@@ -76,9 +90,8 @@ class Shelf:
 
     async def take(self) -> Item | None:
         """The next item, giving back the memory of the one before; None at the end."""
-        self._free += self._lent
+        self.give_back(self._lent)
         self._lent = 0
-        self._freed.set()
         while not self._ready:
             if self._ended:
                 return None

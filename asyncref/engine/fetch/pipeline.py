@@ -23,6 +23,7 @@ from asyncref.engine.fetch.cache import Cache, key_of
 from asyncref.engine.fetch.checking import Checker, Checksum
 from asyncref.engine.fetch.content import Match
 from asyncref.engine.fetch.job import Job, Sink
+from asyncref.engine.fetch.memory import shares
 from asyncref.engine.fetch.naming import Names, batches_of, survey
 from asyncref.engine.fetch.reader import Reader
 from asyncref.engine.fetch.record import Record
@@ -196,11 +197,12 @@ class _Run:
         return self._report(root)
 
     async def _run(self) -> None:
-        limits, workers = self.options.limits, self.places.most
-        self.small_bytes = max(INLINE_BYTES, min(2**20, limits.memory_bytes // (2 * workers)))
-        reader = Reader(self.places, limits, self.meter, self.small_bytes, self.options.older)
+        limits = self.options.limits
+        share = shares(limits.memory_bytes, self.places.most)
+        self.small_bytes = share.small_bytes
+        reader = Reader(self.places, limits, self.meter, share.window_bytes, self.options.older)
         checker = Checker(reader, self.meter, self.options.checksum)
-        self._transfer = Transfer(reader, self, self.meter, workers, checker)
+        self._transfer = Transfer(reader, self, self.meter, share.workers, checker)
         await self._transfer.run(self._produce)
 
     def _report(self, root: Path) -> FetchReport:

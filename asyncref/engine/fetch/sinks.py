@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from time import monotonic
 from typing import TypeVar
@@ -90,10 +90,13 @@ class ChunkSink:
 
     Args:
         threads: For hashing.
+        grow: Waited for before more bytes are held than ever before; told how many that will be.
     """
 
-    def __init__(self, threads: Threads) -> None:
+    def __init__(self, threads: Threads, grow: Callable[[int], Awaitable[None]] | None = None) -> None:
         self._threads = threads
+        self._grow = grow
+        self._held_bytes = self._most_bytes = 0
         self.chunks: list[bytes] = []
 
     def room(self, offset: int, length: int) -> None:
@@ -103,6 +106,11 @@ class ChunkSink:
     async def write(self, offset: int, chunks: Sequence[Bytes]) -> None:
         """Keep them; they come in order."""
         del offset
+        self._held_bytes += sum(map(len, chunks))
+        if self._held_bytes > self._most_bytes:
+            self._most_bytes = self._held_bytes
+            if self._grow is not None:
+                await self._grow(self._held_bytes)
         self.chunks.extend(map(bytes, chunks))
 
     async def take_from(self, share: Share) -> bool:
@@ -120,11 +128,12 @@ class ChunkSink:
 
     async def restart(self) -> None:
         """Drop them."""
+        self._held_bytes = 0
         self.chunks.clear()
 
     def length(self) -> int:
         """Of all chunks."""
-        return sum(map(len, self.chunks))
+        return self._held_bytes
 
     async def composite(self, part_bytes: int) -> bytes:
         """In one thread: parts begin anywhere in the chunks."""
