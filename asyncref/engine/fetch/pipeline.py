@@ -19,7 +19,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from asyncref import config
 from asyncref.engine.fetch.building import Building
-from asyncref.engine.fetch.cache import Cache, key_of
+from asyncref.engine.fetch.cache import Cache, key_of, where_of
 from asyncref.engine.fetch.checking import Checker, Checksum
 from asyncref.engine.fetch.content import Match
 from asyncref.engine.fetch.job import Job, Sink
@@ -157,11 +157,14 @@ class _Run:
     _from_cache: set[int] = field(default_factory=set)
     _transfer: Transfer | None = None
     _place: list[Place] = field(default_factory=list)
+    _where: list[str] = field(default_factory=list)
 
     def open_places(self) -> None:
         """Open every source, so that a wrong option is known before anything is written."""
         if self.names.objects:
             self._place = self.places.all_of(self.manifest.sources)
+        if self.options.cache is not None:
+            self._where = [where_of(*pair) for pair in zip(self._place, self.manifest.sources, strict=False)]
 
     async def check_space(self, folder: Path) -> None:
         """Refuse what cannot fit.
@@ -236,7 +239,7 @@ class _Run:
             if len(job.parts) > 1:
                 await self.threads.run(partial(self.target.tidy, job.local))
             return None
-        if self.options.cache is not None and (key := key_of(job.entry)) is not None:
+        if self.options.cache is not None and (key := self._key(job)) is not None:
             seen = await self.threads.run(partial(self._take, self.options.cache, key, job))
             if seen is not None:
                 self._note_cached(job, seen)
@@ -278,6 +281,9 @@ class _Run:
             self.unpinned += 1
             self.meter.note("some entries are not pinned (checksum=False): what lies there now was fetched")
 
+    def _key(self, job: Job) -> str | None:
+        return key_of(job.entry, self._where[job.entry.source])
+
     def _take(self, cache: Cache, key: str, job: Job) -> os.stat_result | None:
         """Make a file of what the cache holds; None if it does not hold it."""
         if not cache.has(key):
@@ -304,7 +310,7 @@ class _Run:
 
     def _keep(self, cache: Cache, job: Job, sink: Sink) -> None:
         """Put what was fetched into the cache. Unchecked content would be trusted there by whoever asks for checks."""
-        key = key_of(job.entry)
+        key = self._key(job)
         if key is None or self.options.checksum == "never":
             return
         if isinstance(sink, MemorySink):
