@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from asyncref import verbs
+from asyncref.checks.prices import Cost, Prices
 from asyncref.checks.prices import load as load_prices
 from asyncref.cli.estimating import describe_cost
 from asyncref.cli.naming import Source, qualified
@@ -75,13 +76,12 @@ def fetch(
     try:
         report = run(output, lambda hook: verbs.fetch(qualified(source, place), folder, progress=hook, **wanted, **how))
     except FetchError as error:
-        _show_failures(error, output)
+        _show_failures(error, table, output)
         raise
-    cost = table.cost(report.sources, report.requests, sent_bytes=report.bytes)
     if output.as_json:
-        emit_json("asyncref.fetch/1", {**report.to_json(), "cost": describe_cost(cost)})
+        emit_json("asyncref.fetch/1", _described(report, table))
     else:
-        emit_fields({**_fields(report), "cost": cost})
+        emit_fields({**_fields(report), "cost": _cost(report, table)})
 
 
 app.command("fetch")(grouped(fetch))
@@ -89,11 +89,10 @@ app.command("download")(grouped(fetch))
 
 
 def _fields(report: FetchReport) -> dict[str, object]:
-    rate = report.bytes / max(report.elapsed_s, 1e-6)
     return {
         "folder": report.root,
         "fetched": f"{human_count(report.objects)} objects, {human_bytes(report.bytes)}",
-        "speed": f"{human_bytes(rate)}/s, {report.elapsed_s:.1f} s",
+        "speed": f"{human_bytes(report.bytes_per_s)}/s, {report.elapsed_s:.1f} s",
         "there already": human_count(report.skipped) if report.skipped else None,
         "from the cache": human_count(report.cached) if report.cached else None,
         "missing": list(report.missing),
@@ -102,10 +101,19 @@ def _fields(report: FetchReport) -> dict[str, object]:
     }
 
 
-def _show_failures(error: FetchError, output: Output) -> None:
+def _cost(report: FetchReport, table: Prices) -> Cost | None:
+    return table.cost(report.sources, report.requests, sent_bytes=report.bytes)
+
+
+def _described(report: FetchReport, table: Prices) -> dict[str, Any]:
+    return {**report.to_json(), "cost": describe_cost(_cost(report, table))}
+
+
+def _show_failures(error: FetchError, table: Prices, output: Output) -> None:
     if output.as_json:
         failures = [{"path": one.path, "ref": one.ref, **_why(one.error)} for one in error.failures]
-        emit_json("asyncref.fetch/1", {"failed": len(failures), "failures": failures})
+        done = _described(error.report, table) if error.report else {}
+        emit_json("asyncref.fetch/1", {"failed": len(failures), **done, "failures": failures, **_why(error)})
     elif len(error.failures) > _NAMED_IN_THE_LINE:
         emit_lines(f"failed  {one.path}: {one.error}" for one in error.failures)
 

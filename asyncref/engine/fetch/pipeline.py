@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -92,6 +93,7 @@ async def fetch_into(manifest: Manifest, root: Path, options: FetchOptions) -> F
         options.progress(meter)
     root = await threads.run(root.absolute)
     record = await threads.run(partial(_record_of, root)) if options.checksum != "never" else None
+    run: _Run | None = None
     try:
         looked = None if options.checksum == "always" else record
         names = await survey(manifest, root, escape=options.escape, record=looked)
@@ -100,6 +102,10 @@ async def fetch_into(manifest: Manifest, root: Path, options: FetchOptions) -> F
             run = _Run(manifest, options, names, places, meter, threads, record)
             run.open_places()
             return await _fetch(run, root)
+    except FetchError as error:
+        failed = Counter(type(failure.error).__name__ for failure in error.failures)
+        error.report = run.report(root) if run else FetchReport(root=root, failed=failed, elapsed_s=meter.elapsed_s)
+        raise
     finally:
         if record is not None:
             await threads.run(record.commit)
@@ -197,7 +203,7 @@ class _Run:
             self._leave_all()
         if self.failures:
             raise self._failed()
-        return self._report(root)
+        return self.report(root)
 
     async def _run(self) -> None:
         limits = self.options.limits
@@ -208,8 +214,9 @@ class _Run:
         self._transfer = Transfer(reader, self, self.meter, share.workers, checker)
         await self._transfer.run(self._produce)
 
-    def _report(self, root: Path) -> FetchReport:
+    def report(self, root: Path) -> FetchReport:
         """What was done."""
+        done = self.meter.objects + len(self.failures) + len(self.missing)
         return FetchReport(
             sources=tuple(self.manifest.sources),
             root=root,
@@ -224,6 +231,8 @@ class _Run:
             retries=self.meter.retries,
             elapsed_s=self.meter.elapsed_s,
             notes=tuple(self.meter.notes),
+            failed=Counter(type(failure.error).__name__ for failure in self.failures),
+            left=max(0, self.names.objects - done),
         )
 
     def _leave_all(self) -> None:
