@@ -17,7 +17,7 @@ from asyncref.cli.options import Bounds, Output, Place, Selection, Storage, grou
 from asyncref.cli.output import emit_fields, emit_json, emit_lines
 from asyncref.cli.running import run
 from asyncref.display import human_bytes, human_count
-from asyncref.engine.fetch import DEFAULT_BYTES, Checksum, FetchReport
+from asyncref.engine.fetch import DEFAULT_BYTES, Checksum, FetchReport, Fsync
 from asyncref.errors import FetchError
 from asyncref.model import Limits
 
@@ -51,6 +51,12 @@ def fetch(
     bytes_per_second: Annotated[
         float | None, typer.Option("--bytes-per-second", min=1, help="Cap on the bytes received.")
     ] = None,
+    memory_bytes: Annotated[
+        int | None, typer.Option("--memory-bytes", min=1, help="Bound on what is on its way; 128 MiB if none.")
+    ] = None,
+    fsync: Annotated[
+        Fsync, typer.Option("--fsync", help="Force files to the disk all at the end, each before its rename, or never.")
+    ] = "end",
     cache: Annotated[
         bool,
         typer.Option("--cache", help="Keep objects in asyncref's cache folder (ASYNCREF_CACHE) for later fetches."),
@@ -70,9 +76,16 @@ def fetch(
     table = load_prices(prices)
     wanted = {**reach(storage, bounds, place), **selection.globs(), "path_prefix": path_prefix}
     how: dict[str, Any] = {"allow_missing_references": allow_missing, "overwrite": overwrite, "escape": escape}
-    if bytes_per_second is not None:
-        wanted["limits"] = replace(bounds.limits() or Limits(), bytes_per_second=bytes_per_second)
-    how |= {"checksum": checksum, "cache": cache, "cache_bytes": cache_bytes, "cache_links": cache_links}
+    limits: dict[str, Any] = {"bytes_per_second": bytes_per_second, "memory_bytes": memory_bytes}
+    if given := {name: value for name, value in limits.items() if value is not None}:
+        wanted["limits"] = replace(bounds.limits() or Limits(), **given)
+    how |= {
+        "checksum": checksum,
+        "fsync": fsync,
+        "cache": cache,
+        "cache_bytes": cache_bytes,
+        "cache_links": cache_links,
+    }
     try:
         report = run(output, lambda hook: verbs.fetch(qualified(source, place), folder, progress=hook, **wanted, **how))
     except FetchError as error:

@@ -63,3 +63,12 @@ def test_what_is_refused_beforehand_has_the_same_fields(cli: Cli, tmp_path: Path
     assert refused.keys() == REPORTED | {"failures", "error", "message"}
     assert (refused["error"], refused["objects"], refused["failed"]) == ("PathConflictError", 0, 1)
     assert refused["failures"][0]["path"] == "a"
+
+
+def test_the_disk_and_the_memory_are_the_users_to_bound(cli: Cli, tmp_path: Path) -> None:
+    uri = source(tmp_path)
+    for fsync in ("end", "each", "never"):
+        cli("fetch", uri, str(tmp_path / fsync), "--fsync", fsync, "--memory-bytes", "2000000")
+        assert tree(tmp_path / fsync) == tree(tmp_path / "data")
+    cli("fetch", uri, str(tmp_path / "two"), "--fsync", "sometimes", code=2)
+    cli("fetch", uri, str(tmp_path / "two"), "--memory-bytes", "0", code=2)

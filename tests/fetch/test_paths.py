@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from asyncref.engine.fetch import ground
 from asyncref.engine.fetch.ground import Ground, told_case
 from asyncref.engine.fetch.paths import PathPlan, decode, encode
+from asyncref.engine.fetch.windows import refusal
 
 # Text made of what is special to some rule, so that rules meet each other.
 PIECES = st.sampled_from(
@@ -211,3 +212,50 @@ def test_the_folders_own_name_is_not_asked_where_it_is_a_mount_point(
     monkeypatch.setattr("os.path.ismount", lambda path: str(path) == str(tmp_path / "Mount"))
     assert Ground(tmp_path / "Mount").tells_case(may_write=True) is False
     assert not any(path.endswith("/Mount") for path in asked)
+
+
+ODD_ON_WINDOWS = [
+    "C:\\x",
+    "a\\b",
+    "a:stream",
+    "what?",
+    "a*",
+    "<a>",
+    'a"b',
+    "a|b",
+    "tab\t",
+    "end.",
+    "end ",
+    "con",
+    "d/NUL.txt",
+    "com1",
+    "Aux .x",
+]
+
+
+@pytest.mark.parametrize("path", ODD_ON_WINDOWS)
+def test_what_windows_takes_otherwise_is_refused_there_and_escaped(path: str) -> None:
+    plan = PathPlan(windows=True)
+    plan.add([path])
+    assert [conflict.path for conflict in plan.finish()] == [path]
+    plan = PathPlan(windows=False)
+    plan.add([path])
+    assert plan.finish() == []
+    local = encode(path, windows=True)
+    assert not any(refusal(segment) for segment in local.split("/"))
+    assert decode(local) == path
+    assert encode(path, windows=False) == path
+
+
+@pytest.mark.parametrize("path", ["a/b", "é", "console", "comx", "a.b", ".hidden", "a b", "%41", "nul1", "xcon"])
+def test_what_windows_takes_as_it_is_stays_so(path: str) -> None:
+    assert not any(refusal(segment) for segment in path.split("/"))
+    assert encode(path, windows=True) == path.replace("%", "%25")
+
+
+@given(st.text("aA.%/\\: \0cCoOnN", max_size=40), st.booleans(), st.booleans())
+def test_every_name_has_one_form_on_windows_that_it_takes(path: str, beside: bool, cased: bool) -> None:
+    local = encode(path, beside=beside, cased=cased, name_max=20, windows=True)
+    assert decode(local) == path
+    assert not any(refusal(segment) for segment in local.split("/"))
+    assert all(len(segment.encode()) <= 20 for segment in local.split("/"))

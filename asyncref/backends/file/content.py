@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import stat
 import struct
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -17,6 +17,9 @@ from asyncref.backends.file.failure import path_of, translated
 from asyncref.backends.file.hashes import State
 from asyncref.errors import ChangedError, NotFoundError, UnsupportedError
 from asyncref.model import Pin
+
+if sys.platform != "win32":
+    import fcntl
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BUFFER_BYTES: Final = 1 << 18  # stays in the cache; a fresh 1 MiB for each read costs a sixth more
@@ -99,6 +102,8 @@ class OpenFile:
         Raises:
             ChangedError: This file changed since it was opened.
         """
+        if sys.platform == "win32":
+            return False
         try:
             fcntl.ioctl(fd, _FICLONERANGE, struct.pack("qQQQ", self._fd, start, stop - start, start))
         except OSError as error:
