@@ -16,12 +16,15 @@ class Item:
         data: Its bytes as stored; above 64 KiB the `bytearray` into which they were received. None on failure.
         error: Why this entry could not be had; the stream goes on.
         start: Where `data` begins in the object: 0, or the first byte of the range that was asked for.
+        checked: A checksum confirmed the content; else only what the storage says of it (ETag, version, size) was compared,
+            which of a file is its size.
     """
 
     path: str
     data: bytes | bytearray | None = None
     error: Exception | None = None
     start: int = 0
+    checked: bool = False
 
 
 class Shelf:

@@ -235,7 +235,7 @@ class _Run:
         else:
             data = b"".join(sink.chunks if isinstance(sink, ChunkSink) else ())
         self.meter.objects += 1
-        self._put(job, Item(job.entry.path, data, start=job.parts.first_byte))
+        self._put(job, Item(job.entry.path, data, start=job.parts.first_byte, checked=job.confirmed))
 
     async def fail(self, job: Job, error: Exception) -> None:
         """Hand a failure to the consumer."""

@@ -86,6 +86,11 @@ class OpenFile:
             os.close(self._fd)
             self._fd = -1
 
+    @property
+    def modified(self) -> datetime:
+        """When it was last written to, as it was opened."""
+        return _EPOCH + timedelta(microseconds=self.state.mtime_ns // 1000)
+
     def read_at(self, start: int, length: int) -> bytes:
         """Up to `length` bytes; fewer at the file's end."""
         try:
@@ -146,8 +151,7 @@ class OpenFile:
         self.require_unchanged()
         if self._hashed_bytes != self.size:
             raise ChangedError(f"{self._hashed_bytes} bytes were read of {self.size}", uri=self._uri)
-        modified = _EPOCH + timedelta(microseconds=self.state.mtime_ns // 1000)
-        return Pin(size=self.size, checksum=f"md5:{self._md5.hexdigest()}", modified=modified)
+        return Pin(size=self.size, checksum=f"md5:{self._md5.hexdigest()}", modified=self.modified)
 
     def _fstat(self) -> os.stat_result:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 import anyio
@@ -74,6 +75,8 @@ class Job:
         taken: Parts handed to workers.
         left: Parts not finished.
         stated: The checksum of the whole object that an answer had, `algorithm:hex`.
+        modified: When the object was last changed, as an answer had it.
+        confirmed: A checksum confirmed its content.
         unranged: The server ignored a range: the object has to be read in one piece.
         unsure: A file of the same size lies there and nothing tells whether it is this one.
         error: Why it failed; the parts that are left are not asked for.
@@ -95,6 +98,8 @@ class Job:
     taken: int = 0
     left: int = 0
     stated: str | None = None
+    modified: datetime | None = None
+    confirmed: bool = False
     unranged: bool = False
     unsure: bool = False
     error: Exception | None = None

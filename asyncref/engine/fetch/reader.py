@@ -156,6 +156,7 @@ class Reader:
                 except ChangedError as error:  # not the server's own refusal, which is final
                     raise cursor.once_more(error) from None
                 job.stated = body.answer.checksum or job.stated
+                job.modified = body.answer.modified or job.modified
                 if as_asked:
                     await self._take(body, job, part, cursor, sink)
                     self.hedging.note(length, time.monotonic() - sent_s)
