@@ -33,14 +33,10 @@ class Shelf:
     Args:
         memory_bytes: Bound.
         ordered: Hand items out by their number.
-
-    Attributes:
-        peak_bytes: Most that was taken at once.
     """
 
     def __init__(self, memory_bytes: int, *, ordered: bool) -> None:
-        self.peak_bytes = 0
-        self._free = memory_bytes
+        self._free = self._least_free = memory_bytes
         self._memory_bytes = memory_bytes
         self._ordered = ordered
         self._waiting: dict[int, tuple[Item, int]] = {}
@@ -51,11 +47,18 @@ class Shelf:
         self._arrived = asyncio.Event()
         self._freed = asyncio.Event()
 
+    @property
+    def peak_bytes(self) -> int:
+        """Most that was taken at once."""
+        return self._memory_bytes - self._least_free
+
     def fits(self, cost_bytes: int) -> bool:
         """Take memory if there is enough; whatever is asked for if nobody else has any."""
         if cost_bytes > self._free and self._free < self._memory_bytes:
             return False
-        self.owe(cost_bytes)
+        self._free -= cost_bytes
+        if self._free < self._least_free:  # noqa: PLR1730  for every object
+            self._least_free = self._free
         return True
 
     async def wait_for(self, cost_bytes: int) -> None:
@@ -67,15 +70,19 @@ class Shelf:
     def owe(self, cost_bytes: int) -> None:
         """Take memory that was needed whether there is enough or not; what comes next waits until it is there again."""
         self._free -= cost_bytes
-        self.peak_bytes = max(self.peak_bytes, self._memory_bytes - self._free)
+        self._least_free = min(self._least_free, self._free)
 
-    def give_back(self, cost_bytes: int) -> None:
-        """Memory that a running object needs no more."""
-        self._free += cost_bytes
+    def put(self, number: int, item: Item, cost_bytes: int, *, spare_bytes: int = 0) -> None:
+        """Take a finished item; never waits, since its memory is counted.
+
+        Args:
+            number: Its own.
+            item: What came.
+            cost_bytes: Taken for it, to be given back when the item after it is asked for.
+            spare_bytes: Taken for it besides, and needed no more.
+        """
+        self._free += spare_bytes
         self._freed.set()
-
-    def put(self, number: int, item: Item, cost_bytes: int) -> None:
-        """Take a finished item; never waits, since its memory is counted."""
         if not self._ordered:
             self._ready.append((item, cost_bytes))
         else:
@@ -93,8 +100,9 @@ class Shelf:
 
     async def take(self) -> Item | None:
         """The next item, giving back the memory of the one before; None at the end."""
-        self.give_back(self._lent)
+        self._free += self._lent
         self._lent = 0
+        self._freed.set()
         while not self._ready:
             if self._ended:
                 return None

@@ -20,7 +20,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from asyncref.engine.fetch.checking import Checker, Checksum
 from asyncref.engine.fetch.job import Job, Sink
-from asyncref.engine.fetch.memory import LEAST_WINDOW_BYTES, transit_bytes
+from asyncref.engine.fetch.memory import LEAST_WINDOW_BYTES, TRANSIT_BYTES, transit_bytes
 from asyncref.engine.fetch.naming import batches_of
 from asyncref.engine.fetch.plan import Part, parts_of
 from asyncref.engine.fetch.reader import Reader
@@ -244,14 +244,16 @@ class _Run:
 
     def _put(self, job: Job, item: Item) -> None:
         job.sink = None
-        size = _size_of(job.entry) if not job.sliced else job.parts.size_bytes or 0
-        grown = self._grown.pop(job.index, None)
-        if grown is not None:
+        known = job.parts.size_bytes  # of the piece, if only one is wanted
+        size = cost = _UNKNOWN_BYTES if known is None else known
+        if self._grown and job.index in self._grown:
+            cost += self._grown.pop(job.index)
             self._growing.release()
-        self.shelf.put(job.index, item, _ITEM_BYTES + size + (grown or 0))
-        self.shelf.give_back(self._transit_bytes(size))
+        self.shelf.put(job.index, item, _ITEM_BYTES + cost, spare_bytes=self._transit_bytes(size))
 
     def _transit_bytes(self, size_bytes: int) -> int:
+        if size_bytes <= TRANSIT_BYTES:  # as most are
+            return size_bytes
         return transit_bytes(size_bytes, min(len(parts_of(size_bytes)), self._workers))
 
     async def _grow(self, number: int, held_bytes: int) -> None:
