@@ -1,13 +1,14 @@
 /* The hot loops of a listing: where the values of a page's entries lie, those values as Arrow's buffers, and what is
-   asked of columns of text.
+   asked of columns of text; and a folder of a local disk.
 
-   An optional extension: asyncref/backends/s3/{shape,columns}.py, engine/scan/paths.py, texts.py and manifest/digest.py
-   do the same without it, and define what is right. What reads a page answers only for input of the usual form and
+   An optional extension: asyncref/backends/s3/{shape,columns}.py, backends/file/{local,named}.py, engine/scan/paths.py, texts.py
+   and manifest/digest.py do the same without it, and define what is right. What reads a page answers only for input of the usual form and
    returns None for all else, upon which the caller goes on in the other way. So nothing here has to know every oddity
    of XML or of times.
 
    Rules of this file: the bytes are untrusted, so nothing is read outside of the body; no state is kept between calls;
-   the GIL stays held, since a call takes a tenth of a millisecond and the buffers must not change in the meantime. */
+   the GIL stays held, since a call takes a tenth of a millisecond and the buffers must not change in the meantime. A
+   folder is read without it, and files are named. */
 
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030b0000 /* 3.11, the first with the buffer protocol */
@@ -20,6 +21,8 @@
 #include "_c/ready.h"
 #include "_c/walk.h"
 #include "_c/strings.h"
+#include "_c/md5.h"
+#include "_c/folder.h"
 
 /* ---- a page ---- */
 
@@ -338,44 +341,35 @@ tails(PyObject *Py_UNUSED(module), PyObject *args)
     return good ? Py_BuildValue("NNi", data, offsets, marks) : Py_NewRef(Py_None);
 }
 
-PyDoc_STRVAR(lines_doc, "lines(data, offsets, first, rows, digests)\n--\n\n"
-                        "Each text of a slice of Arrow's strings, a colon, the hex digits of 16 bytes a row, and a line feed.");
+PyDoc_STRVAR(lines_doc, "lines(data, offsets, first, rows, digests, out)\n--\n\n"
+                        "Each text of a slice of Arrow's strings, a colon, the hex digits of 16 bytes a row, and a line feed.\n\n"
+                        "Written to the start of `out`; returns how many bytes they are, and writes none if it is shorter.");
 
 static PyObject *
 lines(PyObject *Py_UNUSED(module), PyObject *args)
 {
     Strings strings;
-    Py_buffer digests;
-    PyObject *result = NULL;
-    if (!PyArg_ParseTuple(args, "y*y*nny*", &strings.data, &strings.offsets, &strings.first, &strings.rows, &digests)) {
+    Py_buffer digests, target;
+    if (!PyArg_ParseTuple(args, "y*y*nny*w*", &strings.data, &strings.offsets, &strings.first, &strings.rows, &digests,
+                          &target)) {
         return NULL;
     }
+    PyObject *result = NULL;
     if (are_sound(&strings)) {
         if (digests.len / 16 != strings.rows || digests.len % 16 != 0) {
             PyErr_SetString(PyExc_ValueError, "offsets and digests of different lengths");
         }
         else {
-            int32_t length = offset_of(&strings, strings.rows) - offset_of(&strings, 0);
-            result = PyBytes_FromStringAndSize(NULL, length + 34 * strings.rows);
-        }
-    }
-    if (result != NULL) {
-        char *out = PyBytes_AsString(result);
-        const unsigned char *digest = digests.buf;
-        for (Py_ssize_t row = 0; row < strings.rows; row++) {
-            Value text = string_of(&strings, row);
-            memcpy(out, text.at, (size_t)text.length);
-            out += text.length;
-            *out++ = ':';
-            for (int i = 0; i < 16; i++, digest++) {
-                *out++ = "0123456789abcdef"[*digest >> 4];
-                *out++ = "0123456789abcdef"[*digest & 15];
+            Py_ssize_t length = offset_of(&strings, strings.rows) - offset_of(&strings, 0) + 34 * strings.rows;
+            if (length <= target.len) {
+                write_lines(&strings, digests.buf, target.buf);
             }
-            *out++ = '\n';
+            result = PyLong_FromSsize_t(length);
         }
     }
     let_go(&strings);
     PyBuffer_Release(&digests);
+    PyBuffer_Release(&target);
     return result;
 }
 
@@ -409,6 +403,98 @@ total(PyObject *Py_UNUSED(module), PyObject *args)
     return result;
 }
 
+/* ---- a folder ---- */
+
+PyDoc_STRVAR(folder_doc, "folder(path, head, start, most)\n--\n\n"
+                         "The files that lie in a folder, each looked at, in no order.\n\n"
+                         "Returns (keys, ends, states, others): keys are `head` and each name, one after the other; ends int32, where\n"
+                         "each ends, counted from `start`; states int64, five a file (device, inode, size, mtime, ctime: nanoseconds);\n"
+                         "others has of all that is no file its kind (`/` a folder, `@` a link, `?`), its name and a NUL. None if there\n"
+                         "are more than `most` files. Raises OSError, also where a file vanishes meanwhile.");
+
+static PyObject *
+folder(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *path, *head;
+    Folder found;
+    memset(&found, 0, sizeof found);
+    long long start, most;
+    if (!PyArg_ParseTuple(args, "SSLL", &path, &head, &start, &most)) {
+        return NULL;
+    }
+    Value shared = {PyBytes_AsString(head), PyBytes_Size(head)};
+    const char *place = PyBytes_AsString(path);
+    if (strlen(place) != (size_t)PyBytes_Size(path) || start < 0 || start > INT32_MAX) {
+        PyErr_SetString(PyExc_ValueError, "a NUL in the path, or a start beyond what an offset holds");
+        return NULL;
+    }
+    found.end = start;
+    found.most = most;
+    int result;
+    Py_BEGIN_ALLOW_THREADS
+    result = read_folder(&found, place, shared);
+    Py_END_ALLOW_THREADS
+    PyObject *columns = NULL;
+    if (result == FOLDER_READ) {
+        /* y# makes None of NULL. */
+        columns = Py_BuildValue("(y#y#y#y#)", found.keys.bytes ? found.keys.bytes : "", (Py_ssize_t)found.keys.length,
+                                found.ends.bytes ? found.ends.bytes : "", (Py_ssize_t)found.ends.length,
+                                found.states.bytes ? found.states.bytes : "", (Py_ssize_t)found.states.length,
+                                found.others.bytes ? found.others.bytes : "", (Py_ssize_t)found.others.length);
+    }
+    else if (result == FOLDER_TOO_LARGE) {
+        columns = Py_NewRef(Py_None);
+    }
+    else {
+        errno = result;
+        PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, path);
+    }
+    forget_folder(&found);
+    return columns;
+}
+
+PyDoc_STRVAR(names_doc, "names(data, offsets, first, rows, head)\n--\n\n"
+                        "The base64 of the MD5 of `head` and each text of a slice of Arrow's strings, with URI escapes in the text;\n"
+                        "24 characters a row.");
+
+static PyObject *
+names(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    Strings strings;
+    const char *head;
+    Py_ssize_t head_length;
+    PyObject *result = NULL;
+    if (!PyArg_ParseTuple(args, "y*y*nny#", &strings.data, &strings.offsets, &strings.first, &strings.rows, &head,
+                          &head_length)) {
+        return NULL;
+    }
+    if (are_sound(&strings)) {
+        result = PyBytes_FromStringAndSize(NULL, BASE64_LENGTH * strings.rows);
+    }
+    if (result != NULL) {
+        char *out = PyBytes_AsString(result);
+        Py_BEGIN_ALLOW_THREADS
+        Md5 begun;
+        md5_begin(&begun);
+        for (Py_ssize_t i = 0; i < head_length; i++) {
+            md5_put(&begun, (unsigned char)head[i]);
+        }
+        for (Py_ssize_t row = 0; row < strings.rows; row++, out += BASE64_LENGTH) {
+            Value text = string_of(&strings, row);
+            Md5 md5 = begun;
+            for (Py_ssize_t i = 0; i < text.length; i++) {
+                md5_put_quoted(&md5, (unsigned char)text.at[i]);
+            }
+            unsigned char digest[16];
+            md5_end(&md5, digest);
+            base64_of(digest, out);
+        }
+        Py_END_ALLOW_THREADS
+    }
+    let_go(&strings);
+    return result;
+}
+
 static PyMethodDef methods[] = {
     {"entries", entries, METH_VARARGS, entries_doc},
     {"integers", integers, METH_VARARGS, integers_doc},
@@ -419,6 +505,8 @@ static PyMethodDef methods[] = {
     {"ascending", ascending, METH_VARARGS, ascending_doc},
     {"first_hashed", first_hashed, METH_VARARGS, first_hashed_doc},
     {"tails", tails, METH_VARARGS, tails_doc},
+    {"folder", folder, METH_VARARGS, folder_doc},
+    {"names", names, METH_VARARGS, names_doc},
     {"lines", lines, METH_VARARGS, lines_doc},
     {"total", total, METH_VARARGS, total_doc},
     {NULL, NULL, 0, NULL},

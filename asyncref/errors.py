@@ -189,9 +189,10 @@ class ThrottledError(RetryableError):
         uri: str | None = None,
         request_id: str | None = None,
         code: str | None = None,
+        hint: str | None = None,
         retry_after_s: float | None = None,
     ) -> None:
-        super().__init__(message, uri=uri, request_id=request_id, code=code)
+        super().__init__(message, uri=uri, request_id=request_id, code=code, hint=hint)
         self.retry_after_s = retry_after_s
 
 

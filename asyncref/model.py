@@ -131,6 +131,9 @@ class Page:
         refused: What lies there and cannot be an entry, each as `key (reason)`: names that are not UTF-8, broken
             links, sockets and devices. The engine treats them as bad keys.
         skipped: What was rightly left out, by reason, such as `folder_link`.
+        claimed: Rows and folders that the server says it sent; 0 where it does not say.
+        first_version: Whatever names the first version of a page that holds versions of one key alone, by which such pages
+            are told apart; None where that is not known.
         encoded: Whether the server said that it encodes keys; None where that makes no difference. Pages of one
             listing must agree.
         ascends: The batch's keys are known to ascend strictly; False: nobody has looked yet.
@@ -147,6 +150,8 @@ class Page:
     skipped: Mapping[str, int] = field(default_factory=dict)
     encoded: bool | None = None
     ascends: bool = False
+    claimed: int = 0
+    first_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,11 +299,13 @@ class Limits:
         bytes_per_second: Cap on body bytes, for a fetch or a stream.
         memory_bytes: Bound on bodies in flight (fetch, stream) and on pages not yet spilled to disk (scan).
         queue_pages: Most pages that wait for the reader of `pages(...)`; then the listing waits.
-        attempts: Most tries of one request.
+        attempts: Most tries of one request. Where the server has answered before, tries go on for 600 times `backoff_s` (a minute)
+            after the first failure; 1: never sent again.
         connect_timeout_s: Bound on establishing a connection.
         idle_timeout_s: Bound on silence in the middle of an answer. There is no bound on a whole transfer.
         backoff_s: First pause between two tries; doubles, with full jitter, up to `backoff_max_s`.
         backoff_max_s: Longest pause that asyncref chooses itself; a server's Retry-After may exceed it.
+        retry_after_max_s: Longest pause that a server may ask for; the request that is told to wait longer fails at once.
     """
 
     concurrency: int | None = None
@@ -311,6 +318,7 @@ class Limits:
     idle_timeout_s: float = 60.0
     backoff_s: float = 0.1
     backoff_max_s: float = 20.0
+    retry_after_max_s: float = 300.0
 
     def __post_init__(self) -> None:
         """Refuse what no request could ever keep to: it would wait for ever.
@@ -335,6 +343,7 @@ _LEAST: Final = {
     "idle_timeout_s": 0.001,
     "backoff_s": 0,
     "backoff_max_s": 0,
+    "retry_after_max_s": 0,
 }
 
 

@@ -7,13 +7,14 @@ token after the other, so its time is that of a page times the pages: it is meas
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 from typing import Any, Final
 
 from benchmarks.measure import PeerFailedError, Usage, measure, python
 from benchmarks.peers import ASYNCREF
-from benchmarks.report import Result, bars
+from benchmarks.report import Demand, Result, bars, worst
 from benchmarks.store.gcs import FOLDERS, GCS
 from benchmarks.store.process import StoreProcess, running
 from benchmarks.store.render import Spec
@@ -32,6 +33,9 @@ _COLUMNS: Final = {
     "requests_per_1000": "requests/1,000 rows",
     "most_in_flight": "most in flight",
 }
+_LEAST_TIMES: Final = 20.0
+_LEAST_ROWS: Final = 200_000.0  # a CPU-second, net
+_PARALLEL: Final = 2
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -61,10 +65,24 @@ def run(arguments: argparse.Namespace) -> Result:
             "Net: the CPU of the same command on a bucket with one key is taken off. Medians over the rounds.",
             "The official client names no fields, so it is sent whole objects, as by the service.",
         ],
+        demands=_demands(rows, arguments.latency_ms),
         draw=bars(
             [row["layout"] for row in rows], [row["times"] for row in rows], "times the official client's listing"
         ),
     )
+
+
+def _demands(rows: Sequence[dict[str, Any]], latency_ms: float) -> list[Demand]:
+    """Of folders what they are asked for; of the flat layouts that they are listed in parallel."""
+    folders = {row["layout"]: row["times"] for row in rows if row["layout"] == FOLDERS}
+    flat = {row["layout"]: row["most_in_flight"] for row in rows if row["layout"] != FOLDERS}
+    rates = {row["layout"]: row["net_rows_per_cpu_s"] for row in rows}
+    at = f"at {latency_ms:g} ms a request"
+    return [
+        *worst(f"1,000 folders {at}: times the official client's listing", _LEAST_TIMES, folders, at_least=True),
+        *worst(f"flat {at}: requests in flight", _PARALLEL, flat, at_least=True),
+        *worst("rows a CPU-second, net", _LEAST_ROWS, rates, at_least=True),
+    ]
 
 
 def _measured(spec: Spec, latency_ms: float, rounds: int, slow: int) -> dict[str, Any]:

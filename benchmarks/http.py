@@ -1,24 +1,21 @@
 """How much faster is a tree on an HTTP server scanned than by a serial crawl, and with how many requests?
 
-The server is synthetic (nginx's index pages, 20 ms before each answer). The serial crawl sends the same requests, one
-after the other; it is measured on the first of them.
+The server is nginx, which counts its requests; a relay before it holds each back for 20 ms. The serial crawl sends the same
+requests, one after the other; it is measured on the first of them.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
-import sys
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from benchmarks.measure import ROOT, PeerFailedError, measure, python
-from benchmarks.report import Result, bars
+from benchmarks.measure import PeerFailedError, measure, python
+from benchmarks.report import Demand, Result, bars, worst
+from benchmarks.store.nginx import serving, tree
 
 _COLUMNS: Final = {
     "case": "case",
@@ -32,6 +29,7 @@ _COLUMNS: Final = {
     "cpu_s": "asyncref CPU s",
     "serial_cpu_s": "crawl CPU s",
 }
+_LEAST_TIMES: Final = 20.0
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -49,11 +47,12 @@ def run(arguments: argparse.Namespace) -> Result:
     files = arguments.files or (20 if arguments.quick else 100)
     rounds = arguments.rounds or (1 if arguments.quick else 3)
     most = min(arguments.serial_requests, 100 if arguments.quick else arguments.serial_requests)
-    rows = [
-        _measured(case, latency_ms, folders, files, rounds=rounds, most=most)
-        for latency_ms in ((arguments.latency_ms,) if arguments.quick else (arguments.latency_ms, 0.0))
-        for case in ("ETags", "no ETags")
-    ]
+    with tree(folders, files) as base:
+        rows = [
+            _measured(base, case, latency_ms, folders, files, rounds=rounds, most=most)
+            for latency_ms in ((arguments.latency_ms,) if arguments.quick else (arguments.latency_ms, 0.0))
+            for case in ("ETags", "no ETags")
+        ]
     return Result(
         columns=_COLUMNS,
         rows=rows,
@@ -62,6 +61,7 @@ def run(arguments: argparse.Namespace) -> Result:
             "No ETags: checksum=False; the index pages say names, sizes and times, and no file is asked for.",
             f"The serial crawl stops after {most} requests; its seconds are scaled to the requests for the whole tree.",
         ],
+        demands=_demands(rows),
         draw=bars(
             [f"{row['case']}, {row['latency_ms']:.0f} ms" for row in rows],
             [row["times"] for row in rows],
@@ -70,17 +70,29 @@ def run(arguments: argparse.Namespace) -> Result:
     )
 
 
-def _measured(case: str, latency_ms: float, folders: int, files: int, *, rounds: int, most: int) -> dict[str, Any]:
-    with _serving(folders, files, latency_ms) as base:
-        command = python("benchmarks.peers.tree_scan", uri=f"{base}/data", checksum=case == "ETags")
+def _demands(rows: Sequence[dict[str, Any]]) -> list[Demand]:
+    """The root is one folder more than the tree has in it."""
+    late = {f"{row['case']}, {row['latency_ms']:g} ms": row for row in rows if row["latency_ms"]}
+    more = {name: row["requests"] - row["files"] - row["folders"] - 1 for name, row in late.items()}
+    return [
+        *worst("times a serial crawl", _LEAST_TIMES, {name: row["times"] for name, row in late.items()}, at_least=True),
+        *worst("requests beyond files + folders + 1", 0, more),
+    ]
+
+
+def _measured(
+    base: Path, case: str, latency_ms: float, folders: int, files: int, *, rounds: int, most: int
+) -> dict[str, Any]:
+    with serving(base, latency_ms) as served:
+        command = python("benchmarks.peers.tree_scan", uri=served.uri, checksum=case == "ETags")
         ours, requests = [], 0
         for _ in range(rounds):
-            _asked(base)
+            before = served.requests()
             ours.append(measure(command, environment=os.environ))
-            requests = _asked(base)
+            requests = served.requests() - before - 1  # the question before
             if ours[-1].output["objects"] != folders * files:
                 raise PeerFailedError(f"asyncref's manifest has {ours[-1].output['objects']} entries")
-        crawl = measure(python("benchmarks.peers.http_crawl", uri=f"{base}/data/", most=most), environment=os.environ)
+        crawl = measure(python("benchmarks.peers.http_crawl", uri=served.uri, most=most), environment=os.environ)
     whole = folders * files + folders + 1
     serial_s = crawl.output["scan_s"] * whole / crawl.output["requests"]
     wall_s = median(usage.output["scan_s"] for usage in ours)
@@ -88,7 +100,7 @@ def _measured(case: str, latency_ms: float, folders: int, files: int, *, rounds:
         "case": case,
         "latency_ms": latency_ms,
         "files": folders * files,
-        "folders": folders + 1,
+        "folders": folders,
         "requests": requests,
         "wall_s": wall_s,
         "serial_s": serial_s,
@@ -97,29 +109,3 @@ def _measured(case: str, latency_ms: float, folders: int, files: int, *, rounds:
         "serial_cpu_s": crawl.output["scan_cpu_s"] * whole / crawl.output["requests"],
         "walls_s": [usage.output["scan_s"] for usage in ours],
     }
-
-
-@contextmanager
-def _serving(folders: int, files: int, latency_ms: float) -> Iterator[str]:
-    settings = json.dumps({"folders": folders, "files": files, "latency_ms": latency_ms})
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.store.web", settings],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield f"http://127.0.0.1:{json.loads(process.stdout.readline())['port']}"
-    finally:
-        process.stdin.close()
-        process.stdout.close()
-        process.wait(timeout=30)
-
-
-def _asked(base: str) -> int:
-    """Requests since the last call."""
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with direct.open(f"{base}/-/counts", timeout=60) as answer:
-        return sum(json.load(answer).values())

@@ -30,12 +30,16 @@ from tests.servers.webservers import (
 
 _FOREIGN = (
     *("AWS_", "AZURE_", "GOOGLE_", "GCE_METADATA_", "CLOUDSDK_", "STORAGE_EMULATOR_HOST", "ASYNCREF_", "WANDB_"),
+    *("IDENTITY_", "MSI_"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
 )
 _NUMBERS = count(1)
 
 # A shell's background job starts with SIGINT ignored, and hands that on: the tests of Ctrl-C would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Where Debian keeps most of the servers; only root's PATH has it.
+os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
 
 
 @pytest.fixture(autouse=True)

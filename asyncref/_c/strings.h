@@ -99,3 +99,20 @@ hash_of(Value text)
     }
     return mixed;
 }
+
+/* Each text, a colon, the hex digits of its 16 bytes, a line feed; `out` has room for them. */
+static void
+write_lines(const Strings *strings, const unsigned char *digest, char *out)
+{
+    for (Py_ssize_t row = 0; row < strings->rows; row++) {
+        Value text = string_of(strings, row);
+        memcpy(out, text.at, (size_t)text.length);
+        out += text.length;
+        *out++ = ':';
+        for (int i = 0; i < 16; i++, digest++) {
+            *out++ = "0123456789abcdef"[*digest >> 4];
+            *out++ = "0123456789abcdef"[*digest & 15];
+        }
+        *out++ = '\n';
+    }
+}

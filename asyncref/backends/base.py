@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
+from anyio import to_thread
 
 from asyncref.model import Answer, Limits, ListRequest, Page, Pin, Ramp, ReadRequest, Source
 from asyncref.uri import Reference
@@ -189,6 +190,19 @@ class Describes(Protocol):
         ...
 
 
+@runtime_checkable
+class NamesFiles(Protocol):
+    """A backend that knows files by their content, and may be asked to know them by their names (`checksum=False`)."""
+
+    def leave_content(self) -> None:
+        """Nobody wants to know what is in files."""
+        ...
+
+    def digests_by_name(self, folder: str, paths: pa.StringArray) -> pa.StringArray:
+        """`digest_by_name` of many files: of a folder's key followed by each path. Blocks, as that does."""
+        ...
+
+
 class Opener(Protocol):
     """What the scheme table holds: makes a backend for a reference's container, without a request."""
 
@@ -204,3 +218,10 @@ class Opener(Protocol):
             OptionError: An option that is unknown, malformed or refused by name.
         """
         ...
+
+
+async def typed_source(backend: Backend, reference: Reference) -> Source:
+    """The record of a typed reference. A backend of files may look what it means, on a mount that hangs: in a thread."""
+    if not backend.traits.hierarchical:
+        return backend.source(reference)
+    return await to_thread.run_sync(backend.source, reference, abandon_on_cancel=True)

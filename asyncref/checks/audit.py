@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from asyncref.checks.permissions import needed
 from asyncref.checks.rules import Pinned, judge, prefixes_of
 from asyncref.checks.status import StatusReport, status
 from asyncref.engine.fetch.sources import merged
-from asyncref.engine.flow import Lane, Meter, ProgressHook, one_error
+from asyncref.engine.flow import Lane, Meter, ProgressHook, one_error, ramp_of
 from asyncref.errors import (
     AccessDeniedError,
     ArchivedError,
@@ -80,8 +81,14 @@ async def audit(
             findings += await visit.examine(now)
             said[source.uri] = visit.said
     findings.sort(key=lambda one: ORDER.index(one.severity))
+    scanned = manifest.record if not compare else now.now.record if now else None
     return AuditReport(
-        objects=len(manifest), bytes=manifest.size, findings=tuple(findings), said=said, requests=dict(meter.requests)
+        objects=len(manifest),
+        bytes=manifest.size,
+        findings=tuple(findings),
+        said=said,
+        requests=dict(meter.requests + Counter(scanned.requests if scanned else {})),
+        sources=manifest.sources,
     )
 
 
@@ -134,8 +141,14 @@ class _Visit:
         findings += await self._read()
         return findings
 
+    @property
+    def _keeps(self) -> bool:
+        """Whether this storage can keep versions, so that an entry's version asks for its very bytes."""
+        return self.backend.traits.versioned or self.backend.traits.past
+
     def _lane(self, kind: str) -> Lane:
-        return Lane(kind, limits=self.limits, meter=self.meter, most=self.backend.traits.concurrency)
+        most, ramp = self.backend.traits.concurrency, ramp_of(self.backend)
+        return Lane(kind, limits=self.limits, meter=self.meter, most=most, ramp=ramp)
 
     def _rows(self) -> Iterator[pa.RecordBatch]:
         """The source's rows, compact, with references; some row groups at a time."""
@@ -152,6 +165,8 @@ class _Visit:
             nulls = pc.fill_null(pc.equal(version, "null"), False)
             bare = pc.and_(*(pc.is_null(rows[name]) for name in ("etag", "etag16")))
             bare = pc.and_(bare, pc.and_(pc.is_null(rows["md5"]), pc.is_null(rows["checksum"])))
+            if not self._keeps:  # a web server's Last-Modified stands there: it asks for no older bytes
+                version = pa.nulls(rows.num_rows, pa.string())
             pinned.entries += rows.num_rows
             pinned.nulls += pc.sum(nulls).as_py()
             pinned.versions += pc.sum(pc.and_not(pc.is_valid(version), nulls)).as_py()
@@ -193,7 +208,7 @@ class _Visit:
     async def _kept(self, entry: Entry, word: str, lane: Lane) -> str:
         """The kind of finding that an entry which is no longer current makes."""
         version, key = entry.pin.version, self.source.key_of(entry.ref)
-        if version is None:
+        if version is None or not self._keeps:
             return "lost"
         try:
             pin = await lane.call(lambda: self.backend.stat(key, version))
@@ -267,7 +282,7 @@ class _Visit:
             return []  # what became of it is said elsewhere
         except AccessDeniedError as error:
             code, check = ("denied-version", "read a version") if version else ("denied-read", "read")
-            permission = needed(self.source.scheme, check)
+            permission = needed(Reference(self.source.scheme, self.source.container, self.source.prefix), check)
             missing = f"missing: {permission.action}" if permission else error.message
             return [found(code, self.source.uri, missing, examples=(sample["path"],))]
         except RetryableError:

@@ -11,9 +11,9 @@ import orjson
 
 from asyncref import uri as uris
 from asyncref.backends import open_backend, schemes
-from asyncref.backends.base import Backend
+from asyncref.backends.base import Backend, typed_source
 from asyncref.checks.identity import credentials_of
-from asyncref.checks.permissions import needed, policy
+from asyncref.checks.permissions import askable, commands, needed, policy
 from asyncref.engine.flow import Lane, Meter
 from asyncref.errors import (
     AccessDeniedError,
@@ -81,11 +81,13 @@ class DoctorReport:
         uri: As given.
         findings: One for each thing tried.
         policy: The IAM policy that grants what is missing; None if nothing is, or the storage has no such policies.
+        commands: What grants it where a storage has roles (Google Cloud Storage, Azure).
     """
 
     uri: str
     findings: tuple[Finding, ...]
     policy: dict[str, Any] | None = None
+    commands: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -93,16 +95,25 @@ class DoctorReport:
         return all(one.verdict in ("ok", "skipped") for one in self.findings if one.required)
 
     def __str__(self) -> str:
-        """One line a finding; then the policy, if one is needed."""
+        """One line a finding; then the policy or the commands, if something is missing."""
         lines = [str(one) for one in self.findings]
         if self.policy is not None:
             lines += ["add this policy:", orjson.dumps(self.policy, option=orjson.OPT_INDENT_2).decode()]
+        if self.commands:
+            lines += ["grant the role:", *self.commands]
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, with their schema."""
         findings = [one.to_json() for one in self.findings]
-        return {"schema": SCHEMA, "uri": self.uri, "ok": self.ok, "findings": findings, "policy": self.policy}
+        return {
+            "schema": SCHEMA,
+            "uri": self.uri,
+            "ok": self.ok,
+            "findings": findings,
+            "policy": self.policy,
+            "commands": list(self.commands),
+        }
 
 
 async def doctor(
@@ -125,18 +136,22 @@ async def doctor(
     backend = open_backend(reference, storage_options, bounds)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(backend.aclose)
-        reference = replace(reference, key=backend.source(reference).prefix)
+        source = await typed_source(backend, reference)
+        reference = replace(reference, key=source.prefix)
         visit = _Visit(uri, reference, backend, replace(bounds, attempts=min(_ATTEMPTS, bounds.attempts)))
-        await visit.examine(_flat(storage_options, reference.scheme))
-    missing = [needed(reference.scheme, one.check) for one in visit.findings if one.permission]
-    wanted = policy(reference.scheme, reference.container, reference.key, [one for one in missing if one])
-    return DoctorReport(uri, tuple(visit.findings), wanted)
+        await visit.examine(_flat(storage_options, reference))
+    found = [needed(reference, one.check) for one in visit.findings if one.permission]
+    missing = [one for one in found if one]
+    return DoctorReport(
+        uri, tuple(visit.findings), policy(reference, missing), commands(reference, source.account, missing)
+    )
 
 
-def _flat(options: Mapping[str, Any] | None, scheme: str) -> Mapping[str, Any]:
-    chosen = options or {}
+def _flat(options: Mapping[str, Any] | None, reference: Reference) -> Mapping[str, Any]:
+    """As `open_backend` chooses them."""
+    chosen, kind = options or {}, uris.service(reference.scheme, reference.container)
     by_scheme = chosen and all(isinstance(value, Mapping) and key in schemes() for key, value in chosen.items())
-    return chosen.get(scheme, {}) if by_scheme else chosen
+    return chosen.get(reference.scheme, chosen.get(kind, {})) if by_scheme else chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +176,7 @@ class _Visit:
     given_up: bool = False
 
     def __post_init__(self) -> None:
-        self.lane = Lane("doctor", limits=self.limits, meter=Meter("doctor"), most=1)
+        self.lane = Lane("doctor", limits=self.limits, meter=Meter("doctor"), most=1, outlasts=False)
 
     async def examine(self, options: Mapping[str, Any]) -> None:
         """Everything, in the order of what the next needs."""
@@ -203,7 +218,7 @@ class _Visit:
         self.findings.append(Finding("endpoint", "ok", f"requests go to {where}"))
         await self._try(
             "credentials",
-            lambda: credentials_of(self.reference.scheme, options, self.uri),
+            lambda: credentials_of(self.reference, options, self.uri),
             lambda words: f"from {words}" if words else "none are used",
         )
 
@@ -268,15 +283,17 @@ class _Visit:
             self.given_up = isinstance(error, _HOPELESS) and bool(self.reference.container)
             self.findings.append(self._bad(check, error, required=required or self.given_up))
             return None
-        verdict: Verdict = "denied" if check == "versioning" and result is None else "ok"
-        permission = needed(self.reference.scheme, check) if verdict == "denied" else None
+        verdict: Verdict = "ok"
+        if check == "versioning" and result is None:
+            verdict = "denied" if askable(self.reference, check) else "skipped"
+        permission = needed(self.reference, check) if verdict == "denied" else None
         self.findings.append(Finding(check, verdict, say(result), required, permission.action if permission else None))
         return result
 
     def _bad(self, check: str, error: AsyncrefError, *, required: bool) -> Finding:
         text = f"{error.message}{f' ({error.code})' if error.code else ''}{f'; {error.hint}' if error.hint else ''}"
         if isinstance(error, AccessDeniedError):
-            permission = needed(self.reference.scheme, check)
+            permission = needed(self.reference, check)
             action = permission.action if permission else None
             return Finding(check, "denied", text, required, action, error.request_id)
         if isinstance(error, UnsupportedError):

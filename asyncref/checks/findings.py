@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from asyncref.backends.retention import Retention
+from asyncref.model import Source
 
 Severity = Literal["lost", "risk", "unknown", "info"]
 """`lost`: cannot be read any more. `risk`: may be lost by what anybody may do. `unknown`: could not be learnt."""
@@ -67,7 +68,7 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     "by-name": Kind(
         "risk",
-        "These entries are mere names: nothing tells their bytes from others, so a fetch takes whatever lies there.",
+        "These entries are mere names: nothing but a time, if that, tells their bytes from others, so a fetch may take whatever lies there.",
         "Log them with checksums (without checksum=False), or from a server that sends ETags.",
     ),
     "expires-old": Kind(
@@ -192,7 +193,8 @@ class AuditReport:
         bytes: Of those whose size is known.
         findings: The worst first; by source in the manifest's order.
         said: What each source's container says of itself; None where its storage says nothing.
-        requests: Requests sent, by kind.
+        requests: Requests sent, by kind: by the audit, and by the scan that it compared with.
+        sources: Who was asked.
     """
 
     objects: int
@@ -200,6 +202,7 @@ class AuditReport:
     findings: tuple[Finding, ...]
     said: Mapping[str, Retention | None]
     requests: Mapping[str, int]
+    sources: tuple[Source, ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from asyncref import uri as uris
 from asyncref.backends import open_backend
-from asyncref.backends.base import Backend
+from asyncref.backends.base import Backend, typed_source
 from asyncref.checks.prices import Cost, Prices
 from asyncref.engine.fetch.plan import parts_of
 from asyncref.engine.flow import Lane, Lanes, Meter, ProgressHook, one_error
@@ -149,7 +149,7 @@ async def _forecast(
     async with AsyncExitStack() as stack:
         backend = open_backend(reference, storage_options, lanes.limits)
         stack.push_async_callback(backend.aclose)
-        source = replace(backend.source(reference), uri=target.uri)
+        source = replace(await typed_source(backend, reference), uri=target.uri)
         sample, before = _Sample(), lanes.meter.requests.copy()
         found = await Finder(backend, lanes).find(replace(reference, key=source.prefix), checksum=target.checksum)
         if isinstance(found, Single):

@@ -8,9 +8,12 @@ from typing import Any, Final
 from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError
 
-from asyncref.backends.gcs.settings import read_settings
+from asyncref.backends.azure import settings as azure
+from asyncref.backends.gcs import settings as google
+from asyncref.backends.http import settings as web
 from asyncref.errors import CredentialsError
 from asyncref.model import Limits
+from asyncref.uri import Reference, service
 
 _METHODS: Final = {
     "env": "the environment",
@@ -26,11 +29,11 @@ _METHODS: Final = {
 }
 
 
-async def credentials_of(scheme: str, options: Mapping[str, Any], uri: str) -> str | None:
+async def credentials_of(reference: Reference, options: Mapping[str, Any], uri: str) -> str | None:
     """The source of the credentials that a backend with these options uses.
 
     Args:
-        scheme: Only `s3` and `gs` have credentials.
+        reference: Where.
         options: Its storage options.
         uri: For errors.
 
@@ -40,9 +43,14 @@ async def credentials_of(scheme: str, options: Mapping[str, Any], uri: str) -> s
     Raises:
         CredentialsError: None found, or the chain that was set up failed.
     """
-    if scheme == "gs":
-        return read_settings(options, Limits(), concurrency=1).identity.shown or None
-    if scheme != "s3" or options.get("anon"):
+    kind = service(reference.scheme, reference.container)
+    if kind == "gs":
+        return google.read_settings(options, Limits(), concurrency=1).identity.shown or None
+    if kind == "az":
+        return azure.read_settings(reference.container, options, Limits(), concurrency=1).shown or None
+    if kind in {"http", "https"}:
+        return web.shown(options, f"{kind}://{reference.container}") or None
+    if kind != "s3" or options.get("anon"):
         return None
     if options.get("key"):
         return "storage_options (key, secret)"

@@ -22,7 +22,7 @@ class Pinned:
         entries: All of them.
         versions: Those with a version id of their own.
         nulls: Those pinned as S3's version `null`.
-        names: Those that nothing but their name pins.
+        names: Those that nothing but their name pins, or a time beside it.
         under: By prefix of a rule, those under it.
         oldest: When the first of them was uploaded.
         replaced: Of those that something newer has replaced: reference, and when that came.
@@ -48,7 +48,7 @@ def judge(pinned: Pinned, said: Retention | None, *, keeps_versions: bool | None
     """
     state: Versioning = said.versioning if said else _STATES[keeps_versions]
     if pinned.names:
-        yield found("by-name", pinned.uri, "entries without any pin", entries=pinned.names)
+        yield found("by-name", pinned.uri, "entries that neither ETag, checksum nor version pins", entries=pinned.names)
     yield from _judge_versioning(state, pinned, said)
     if said is None:
         return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -12,15 +14,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from asyncref.backends import open_backend
 from asyncref.engine.fetch.sources import merged
 from asyncref.engine.flow import ProgressHook
 from asyncref.engine.scan import Target, scan
-from asyncref.errors import ContainerNotFoundError, NotFoundError
+from asyncref.errors import ContainerNotFoundError, NotFoundError, NothingFoundError
 from asyncref.globs import Filter
 from asyncref.manifest import Diff, Manifest, Run, build
 from asyncref.manifest.diff import Change, Pairs
 from asyncref.model import Limits, Source
 from asyncref.record import Record
+from asyncref.uri import Reference
 
 SCHEMA: Final = "asyncref.status/1"
 _WORDS: Final = {"removed": "gone", "added": "new", "changed": "changed", "version_only": "newer_version"}
@@ -137,7 +141,7 @@ async def status(
         filter: Globs over paths: what to compare.
 
     Raises:
-        ContainerNotFoundError: A bucket that is not there.
+        ContainerNotFoundError: A bucket that is not there; a folder that is not there or empty, as where nothing is mounted.
         StorageError, RetryableError: What a storage answered for good, or to the last try.
     """
     found: list[Manifest | None] = []
@@ -167,10 +171,35 @@ async def _scan_again(
             progress=progress,
             bad_keys="skip",
         )
-    except NotFoundError as error:
-        if isinstance(error, ContainerNotFoundError) and source.container:
-            raise
+    except NothingFoundError:
+        await _require_ground(source, storage_options, limits)
         return None
+    except ContainerNotFoundError:
+        if source.container or source.prefix.endswith("/"):
+            raise
+        return None  # a single file: what was asked for last is a folder of its name
+    except NotFoundError:
+        return None
+
+
+async def _require_ground(source: Source, storage_options: Mapping[str, Any] | None, limits: Limits) -> None:
+    """Tell a folder whose files are gone from a mount point with nothing mounted: that one is empty.
+
+    Raises:
+        ContainerNotFoundError: The folder is empty, or not there.
+    """
+    if source.container or not source.prefix.endswith("/"):
+        return
+    async with AsyncExitStack() as stack:
+        reference = Reference(source.scheme, source.container, source.prefix)
+        backend = open_backend(reference, merged(source, storage_options), limits)
+        stack.push_async_callback(backend.aclose)
+        try:
+            await backend.stat(source.prefix)
+        except ContainerNotFoundError:
+            raise
+        except NotFoundError:
+            return  # a folder is no file; it holds something
 
 
 def _notes_of(source: Source, now: Manifest | None) -> list[str]:
@@ -225,7 +254,10 @@ def _joined(pinned: Manifest, found: Sequence[Manifest | None]) -> Manifest:
         if now is not None and len(now)
     ]
     records = [now.record for now in found if now is not None] or [pinned.record]
-    record = Record(started=min(one.started for one in records), ended=max(one.ended for one in records))
+    requests = sum((Counter(now.record.requests) for now in found if now is not None), Counter[str]())
+    record = Record(
+        started=min(one.started for one in records), ended=max(one.ended for one in records), requests=dict(requests)
+    )
     return build(runs, sources=sources, record=record)
 
 

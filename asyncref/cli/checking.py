@@ -9,10 +9,12 @@ import typer
 
 from asyncref import verbs
 from asyncref.checks.doctor import doctor as examine
+from asyncref.checks.prices import load as load_prices
+from asyncref.cli.estimating import PricesFile, describe_cost
 from asyncref.cli.exits import DIFFERENT, ERROR
 from asyncref.cli.naming import Source, qualified
 from asyncref.cli.options import Bounds, Output, Place, Selection, Storage, grouped, reach
-from asyncref.cli.output import emit_json, emit_lines
+from asyncref.cli.output import emit_fields, emit_json, emit_lines
 from asyncref.cli.reading import change_line
 from asyncref.cli.running import run
 from asyncref.display import human_bytes
@@ -32,19 +34,22 @@ def status(
     place: Place,
     output: Output,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Leave with 3 if content differs.")] = False,
+    prices: PricesFile = None,
 ) -> None:
     """Compare a version with what lies in the storage now.
 
     `+` came since, `-` is gone, `~` has other bytes now, `=` has the same bytes under a newer version id,
     `m` the same bytes with other metadata.
     """
-    wanted = reach(storage, bounds, place)
+    table, wanted = load_prices(prices), reach(storage, bounds, place)
     report = run(output, lambda hook: verbs.status(qualified(source, place), progress=hook, **wanted))
+    cost = table.cost(report.now.sources, report.now.record.requests)
     if output.as_json:
-        emit_json("asyncref.status/1", report.to_json())
+        emit_json("asyncref.status/1", {**report.to_json(), "cost": describe_cost(cost)})
     else:
         emit_lines(change_line(_SIGNS[word], change) for word, change in report)
         emit_lines([str(report), *report.notes])
+        emit_fields({"cost": cost})
     if exit_code and not report.same:
         raise typer.Exit(DIFFERENT)
 
@@ -82,18 +87,22 @@ def verify(
 
 @app.command("audit")
 @grouped
-def audit(*, source: Source, storage: Storage, bounds: Bounds, place: Place, output: Output) -> None:
+def audit(
+    *, source: Source, storage: Storage, bounds: Bounds, place: Place, output: Output, prices: PricesFile = None
+) -> None:
     """Find out whether a version will still be readable.
 
     Versioning, lifecycle rules, archive tiers, deletions, permissions, references by mere name. Leaves with 3 if anything
     is lost, at risk or could not be learnt.
     """
-    wanted = reach(storage, bounds, place)
+    table, wanted = load_prices(prices), reach(storage, bounds, place)
     report = run(output, lambda hook: verbs.audit(qualified(source, place), progress=hook, **wanted))
+    cost = table.cost(report.sources, report.requests)
     if output.as_json:
-        emit_json("asyncref.audit/1", report.to_json())
+        emit_json("asyncref.audit/1", {**report.to_json(), "cost": describe_cost(cost)})
     else:
         emit_lines(str(report).splitlines())
+        emit_fields({"cost": cost})
     if not report.ok:
         raise typer.Exit(DIFFERENT)
 

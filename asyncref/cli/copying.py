@@ -11,7 +11,7 @@ import typer
 from asyncref import verbs
 from asyncref.checks.prices import Cost, Prices
 from asyncref.checks.prices import load as load_prices
-from asyncref.cli.estimating import describe_cost
+from asyncref.cli.estimating import PricesFile, describe_cost
 from asyncref.cli.naming import Source, qualified
 from asyncref.cli.options import Bounds, Output, Place, Selection, Storage, grouped, reach
 from asyncref.cli.output import emit_fields, emit_json, emit_lines
@@ -63,10 +63,7 @@ def fetch(
     ] = False,
     cache_bytes: Annotated[int, typer.Option("--cache-bytes", min=1, help="Bound on that folder.")] = DEFAULT_BYTES,
     cache_links: Annotated[bool, typer.Option("--cache-links", help="Hard links to it instead of copies.")] = False,
-    prices: Annotated[
-        Path | None,
-        typer.Option("--prices", metavar="FILE.toml", help="Another table of prices; see docs/forecast.md."),
-    ] = None,
+    prices: PricesFile = None,
 ) -> None:
     """Download exactly the pinned bytes.
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from asyncref.checks.forecast import SCHEMA, SourceForecast
 from asyncref.checks.prices import Cost
 from asyncref.cli.options import Output
 from asyncref.cli.output import emit_fields, emit_json
 from asyncref.display import human_bytes, human_count
+
+PricesFile = Annotated[
+    Path | None,
+    typer.Option("--prices", metavar="FILE.toml", help="Another table of prices; see docs/forecast.md."),
+]
 
 
 def describe_cost(cost: Cost | None) -> dict[str, Any] | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -12,16 +14,17 @@ import typer
 from asyncref import verbs
 from asyncref.checks.prices import load as load_prices
 from asyncref.cli.describing import describe_manifest, show_manifest, show_version
-from asyncref.cli.estimating import describe_cost, show_forecasts
+from asyncref.cli.estimating import PricesFile, describe_cost, show_forecasts
 from asyncref.cli.exits import INCOMPLETE
 from asyncref.cli.naming import Name, is_file
 from asyncref.cli.options import BadKeys, Bounds, Output, Place, Selection, Storage, grouped, reach
 from asyncref.cli.output import emit_json
 from asyncref.cli.running import run
 from asyncref.engine.flow import ProgressHook
+from asyncref.engine.scan import Save
 from asyncref.errors import UsageError
 from asyncref.manifest import Manifest
-from asyncref.registry import Registry, names
+from asyncref.registry import Registry, Version, names
 from asyncref.uri import has_scheme
 
 app = typer.Typer(rich_markup_mode=None)
@@ -116,10 +119,7 @@ def scan(
         bool,
         typer.Option("--estimate", help="Only say what a scan and a fetch would cost, by a sample of the listing."),
     ] = False,
-    prices: Annotated[
-        Path | None,
-        typer.Option("--prices", metavar="FILE.toml", help="Another table of prices; see docs/forecast.md."),
-    ] = None,
+    prices: PricesFile = None,
 ) -> None:
     """List a source into a manifest file.
 
@@ -135,9 +135,8 @@ def scan(
     if file is not None:
         _check_writable(file)
     wanted = {**scanning.wanted(storage, bounds, selection), "allow_partial": allow_partial}
-    manifest = run(output, lambda hook: verbs.scan(source, progress=hook, **wanted))
-    if file is not None:
-        manifest.save(file)
+    save = partial(Manifest.save, path=file) if file is not None else None
+    manifest = run(output, lambda hook: verbs.scan(source, progress=hook, save=save, **wanted))
     cost = table.cost(manifest.sources, manifest.record.requests)
     if output.as_json:
         saved = None if file is None else str(file)
@@ -170,6 +169,7 @@ def log(
             help="Log what was listed before an error or Ctrl-C, marked; latest does not move; exit code 4.",
         ),
     ] = False,
+    prices: PricesFile = None,
 ) -> None:
     """Scan a source and log it as a version of an artifact.
 
@@ -178,38 +178,52 @@ def log(
     whole = names.parse(artifact)
     if whole.selector:
         raise UsageError("log makes the version itself", uri=artifact, hint="give the name alone, aliases by --alias")
-    aliases = names.check_aliases(alias)
+    aliases, table = names.check_aliases(alias), load_prices(prices)
     registry = Registry.open(place.registry)  # before the scan: a registry that cannot be written costs no hour
     wanted = {**scanning.wanted(storage, bounds, selection), "registry": place.registry, "allow_partial": allow_partial}
-    manifest = run(output, lambda hook: _manifest(source, wanted, hook))
     project, entity = whole.project or place.project, whole.entity or place.entity
-    record = registry.start_run(project=project, entity=entity, job_type="asyncref log")
-    version = registry.log(
-        manifest,
-        name=whole.name,
-        type=kind,
-        project=project,
-        entity=entity,
-        aliases=aliases,
-        description=description,
-        run_id=record.id,
-        allow_partial=allow_partial,
-    )
-    registry.finish_run(record.id)
+    versions: list[Version] = []
+
+    def keep(manifest: Manifest) -> None:
+        record = registry.start_run(project=project, entity=entity, job_type="asyncref log")
+        version = registry.log(
+            manifest,
+            name=whole.name,
+            type=kind,
+            project=project,
+            entity=entity,
+            aliases=aliases,
+            description=description,
+            run_id=record.id,
+            allow_partial=allow_partial,
+        )
+        registry.finish_run(record.id)
+        versions.append(version)
+
+    manifest, requests = run(output, lambda hook: _manifest(source, wanted, hook, keep))
+    (version,) = versions
+    cost = table.cost(manifest.sources, requests) if requests else None
     if output.as_json:
-        emit_json("asyncref.log/1", {"version": version.to_json(), "manifest": describe_manifest(manifest)})
+        said = {"version": version.to_json(), "manifest": describe_manifest(manifest), "cost": describe_cost(cost)}
+        emit_json("asyncref.log/1", said)
     else:
-        show_version(version, {"outcome": _OUTCOMES[version.outcome or "new"]})
+        show_version(version, {"outcome": _OUTCOMES[version.outcome or "new"], "cost": cost})
     if not manifest.record.complete:
         raise typer.Exit(INCOMPLETE)
 
 
-async def _manifest(source: list[str], wanted: dict[str, Any], hook: ProgressHook) -> Manifest:
+async def _manifest(
+    source: list[str], wanted: dict[str, Any], hook: ProgressHook, keep: Save
+) -> tuple[Manifest, Mapping[str, int]]:
+    """What to log, kept; and the requests that this took: none where it is a file's manifest, whoever scanned it."""
     if len(source) > 1 or has_scheme(source[0]) or not is_file(source[0]):
-        return await verbs.scan(source, progress=hook, **wanted)
+        scanned = await verbs.scan(source, progress=hook, save=keep, **wanted)
+        return scanned, scanned.record.requests
     loaded = await verbs.load(source[0])
     include, exclude = wanted["include"], wanted["exclude"]
-    return loaded.select(include=include, exclude=exclude) if include or exclude else loaded
+    manifest = loaded.select(include=include, exclude=exclude) if include or exclude else loaded
+    keep(manifest)
+    return manifest, {}
 
 
 def _check_writable(file: Path) -> None:

@@ -28,6 +28,7 @@ from asyncref.engine.fetch.sinks import INLINE_BYTES, ChunkSink, MemorySink, Thr
 from asyncref.engine.fetch.sources import Places
 from asyncref.engine.fetch.transfer import Transfer
 from asyncref.engine.flow import Meter, ProgressHook
+from asyncref.errors import UsageError
 from asyncref.globs import Filter
 from asyncref.loaders.ranges import Ranges, planned
 from asyncref.loaders.shelf import Item, Shelf
@@ -52,6 +53,7 @@ class Stream:
         self._manifest = manifest
         self._run = run
         self._task: asyncio.Task[None] | None = None
+        self._left = False
 
     async def __aenter__(self) -> Self:
         # Not a task group: its cancel scope would bind entering and leaving to one task, which callers
@@ -63,6 +65,7 @@ class Stream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._task is not None
+        self._left = True
         self._task.cancel()
         interrupted: asyncio.CancelledError | None = None
         with anyio.CancelScope(shield=True):
@@ -80,9 +83,12 @@ class Stream:
         return self
 
     async def __anext__(self) -> Item:
-        assert self._task is not None, "iterate inside `async with`"
+        if self._task is None or self._left:
+            raise UsageError("a stream gives items inside its `async with` only")
         item = await self._run.shelf.take()
         if item is None:
+            if self._left:  # by another task, while this one waited
+                raise UsageError("the stream was left")
             await self._task
             raise StopAsyncIteration
         return item

@@ -63,12 +63,31 @@ class Digests:
         self._sources = tuple(sources)
         self._content = hashlib.md5(_HEAD, usedforsecurity=False)
         self._streams = {name: _Stream(nullable=name not in _NEVER_NULL) for name in _COLUMNS}
+        self._room = bytearray()
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add the next rows: compact, canonical, in path order."""
-        self._content.update(_lines(batch, self._sources))
+        self._content.update(self._lines(batch))
         for name, stream in self._streams.items():
             stream.update(batch[name], text=name in _TEXTS)
+
+    def _lines(self, batch: pa.RecordBatch) -> memoryview | bytes:
+        """`path:digest` and a line feed of every row, as one buffer that holds until the next call."""
+        path, etag16 = batch["path"], batch["etag16"]
+        if etag16.null_count or not is_empty(batch["digest"]):
+            return text_bytes(pc.binary_join_element_wise(path, ":", digests(batch, self._sources), "\n", ""))
+        if _entries is None or not len(batch):
+            tails = np.empty((len(batch), 34), np.uint8)
+            tails[:, 0], tails[:, 33] = ord(":"), ord("\n")
+            tails[:, 1:33] = hex_rows(fixed_rows(etag16))
+            return text_bytes(pc.binary_join_element_wise(path, text_column(tails), ""))
+        _, offsets, data = path.buffers()
+        given = (b"" if data is None else data, offsets, path.offset, len(path), fixed_rows(etag16).data)
+        length = _entries.lines(*given, self._room)
+        if length > len(self._room):
+            self._room = bytearray(length)
+            _entries.lines(*given, self._room)
+        return memoryview(self._room)[:length]
 
     @property
     def digest(self) -> str:
@@ -106,24 +125,6 @@ class _Stream:
     def digest(self) -> bytes:
         present = self._presence.digest() if self._presence is not None else b""
         return present + self._lengths.digest() + self._values.digest()
-
-
-def _lines(batch: pa.RecordBatch, sources: Sequence[Source]) -> memoryview | bytes:
-    """`path:digest` and a line feed of every row, as one buffer."""
-    path, etag16 = batch["path"], batch["etag16"]
-    if etag16.null_count == 0 and is_empty(batch["digest"]):
-        if _entries is not None and len(batch):
-            _, offsets, data = path.buffers()
-            return _entries.lines(
-                b"" if data is None else data, offsets, path.offset, len(path), fixed_rows(etag16).data
-            )
-        tails = np.empty((len(batch), 34), np.uint8)
-        tails[:, 0], tails[:, 33] = ord(":"), ord("\n")
-        tails[:, 1:33] = hex_rows(fixed_rows(etag16))
-        lines = pc.binary_join_element_wise(path, text_column(tails), "")
-    else:
-        lines = pc.binary_join_element_wise(path, ":", digests(batch, sources), "\n", "")
-    return text_bytes(lines)
 
 
 def _presence(column: Column) -> memoryview:

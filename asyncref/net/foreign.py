@@ -30,6 +30,7 @@ _TABLE: Final[tuple[tuple[type[BaseException], type[AsyncrefError], str, str | N
     (wire.ConnectTimeoutError, ConnectionFailedError, "no connection within {connect_timeout_s:g} s", None),
     (aiohttp.ConnectionTimeoutError, ConnectionFailedError, "no connection within {connect_timeout_s:g} s", None),
     (wire.SilenceError, BrokenBodyError, "nothing came for {idle_timeout_s:g} s", None),
+    (wire.TrickleError, BrokenBodyError, "no more than {} came in {idle_timeout_s:g} s", None),
     (aiohttp.ServerTimeoutError, BrokenBodyError, "nothing came for {idle_timeout_s:g} s", None),
     (wire.CutShortError, BrokenBodyError, "the answer ended early: {}", None),
     (aiohttp.ClientPayloadError, BrokenBodyError, "the answer ended early: {}", None),

@@ -11,17 +11,22 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass, field
+from time import monotonic
 from types import TracebackType
+from typing import Final
 
 import aiohttp
 import anyio.to_thread
 
-from asyncref.errors import AsyncrefError, InvalidURIError, OptionError
+from asyncref.errors import AsyncrefError, InvalidURIError, OptionError, ProtocolError
 from asyncref.net import proxied, wire
 from asyncref.net.foreign import FOREIGN, ours_for, shown_cause
 from asyncref.net.proxied import ProxiedResponse, Proxy
 from asyncref.net.wire import Origin
 
+PAGE_BYTES: Final = 64 * 2**20
+"""Longest answer that is read whole: a page of a listing takes a hundredth."""
+_ERROR_BYTES: Final = 2**16
 Response = wire.Response | ProxiedResponse
 """An answer: `status`, `headers` (in any case; `getall` for repeated ones), `chunk`, `read_into`, `close`."""
 
@@ -94,7 +99,14 @@ class HttpPool:
         self._context: ssl.SSLContext | None = None
 
     def request(
-        self, method: str, url: str, headers: Mapping[str, str], *, uri: str, data: bytes | None = None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        uri: str,
+        data: bytes | None = None,
+        is_page: bool = False,
     ) -> _Exchange:
         """Send one request; its connection goes back to the pool on leaving the context.
 
@@ -106,19 +118,20 @@ class HttpPool:
             headers: As sent; `Accept-Encoding: identity` is added unless they hold one.
             uri: Whom it is for; for errors.
             data: The body to send.
+            is_page: The answer is to be read whole, by `read`, and has to come at a pace; an object's may take its time.
 
         Raises:
             ConnectionFailedError: Nothing answered.
             BrokenBodyError: The answer began and did not end as it should.
             InvalidURIError: The URL or a header cannot be sent.
         """
-        return _Exchange(self.send(method, url, headers, uri=uri, data=data))
+        return _Exchange(self.send(method, url, headers, uri=uri, data=data, is_page=is_page))
 
     async def fetch(
         self, method: str, url: str, headers: Mapping[str, str], *, uri: str, data: bytes | None = None
     ) -> Reply:
         """Send one request and read its answer whole; raises as `request` does."""
-        response = await self.send(method, url, headers, uri=uri, data=data)
+        response = await self.send(method, url, headers, uri=uri, data=data, is_page=True)
         try:
             return Reply(response.status, response.headers, await self.read(response, url=url, uri=uri))
         finally:
@@ -140,11 +153,33 @@ class HttpPool:
             yield chunk
 
     async def read(self, response: Response, *, url: str, uri: str) -> bytes:
-        """The rest of an answer, whole; raises as `chunks` does."""
+        """The rest of an answer, whole.
+
+        Raises:
+            BrokenBodyError: It ends before the announced length, stalls, or comes at less than 1 KiB/s for too long.
+            ProtocolError: It is longer than `PAGE_BYTES`.
+        """
+        body = await self._begun(response, PAGE_BYTES, url=url, uri=uri)
+        if len(body) > PAGE_BYTES:
+            where = wire.split_url(url)[0]
+            raise ProtocolError(f"{where}: the answer is longer than {PAGE_BYTES:,} bytes", uri=uri)
+        return body
+
+    async def read_error(self, response: Response, *, url: str, uri: str) -> bytes:
+        """What an answer of an error's status says, 64 KiB at most; the rest is left. Raises `BrokenBodyError` as `read` does."""
+        return (await self._begun(response, _ERROR_BYTES, url=url, uri=uri))[:_ERROR_BYTES]
+
+    async def _begun(self, response: Response, most_bytes: int, *, url: str, uri: str) -> bytes:
+        """The rest of an answer up to its end, or beyond so many bytes."""
         pieces: list[bytes] = []
+        size, began_s = 0, monotonic()
         try:
-            while chunk := await response.chunk(wire.BUFFER_BYTES):
+            while size <= most_bytes and (chunk := await response.chunk(min(wire.BUFFER_BYTES, most_bytes + 1))):
                 pieces.append(chunk)
+                size += len(chunk)
+                # The wire counts by itself; aiohttp does not.
+                if monotonic() - began_s > self._settings.idle_timeout_s + size / wire.LEAST_BYTES_PER_S:
+                    raise wire.TrickleError(f"{size:,} bytes")
         except FOREIGN as error:
             raise self._error(error, url=url, uri=uri) from shown_cause(error)
         return b"".join(pieces)  # of one piece: the same object
@@ -165,7 +200,14 @@ class HttpPool:
             raise self._error(error, url=url, uri=uri) from shown_cause(error)
 
     async def send(
-        self, method: str, url: str, headers: Mapping[str, str], *, uri: str, data: bytes | None = None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        uri: str,
+        data: bytes | None = None,
+        is_page: bool = False,
     ) -> Response:
         """What `request` does on entry; whoever calls it has to `close` the response."""
         here = self._here
@@ -184,7 +226,11 @@ class HttpPool:
                 session = here.session or await self._open_session(here)
                 return await proxied.send(session, way.proxy, method, url, headers=headers, data=data)
             return await here.wire.send(
-                way.origin, request, bodyless=method == "HEAD", is_repeatable=method in {"GET", "HEAD"}
+                way.origin,
+                request,
+                bodyless=method == "HEAD",
+                is_repeatable=method in {"GET", "HEAD"},
+                is_page=is_page,
             )
         except FOREIGN as error:
             raise self._error(error, url=url, uri=uri) from shown_cause(error)

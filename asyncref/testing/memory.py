@@ -94,6 +94,7 @@ class MemoryBackend:
             last=last[0] if last else None,
             cursor=cursor,
             seen=len(raw),
+            first_version=raw[0][1].version if raw and request.versions else None,
             body_bytes=sum(len(key) + _ROW_BYTES for key, _, _ in raw),
         )
 

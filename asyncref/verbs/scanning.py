@@ -19,7 +19,7 @@ from asyncref.checks.forecast import forecast as _forecast
 from asyncref.checks.prices import load as load_prices
 from asyncref.display import displayed
 from asyncref.engine.flow import ProgressHook
-from asyncref.engine.scan import BadKeys, Heads, Pages, Target
+from asyncref.engine.scan import BadKeys, Heads, Pages, Save, Target
 from asyncref.engine.scan import scan as _scan
 from asyncref.errors import InvalidURIError, OptionError
 from asyncref.globs import Filter
@@ -50,6 +50,7 @@ async def scan(
     registry: str | None = None,
     column: str | None = None,
     allow_partial: bool = False,
+    save: Save | None = None,
 ) -> Manifest:
     """List a source and pin every object of it; not a byte of content is copied.
 
@@ -68,7 +69,7 @@ async def scan(
         max_objects: More are an error, never a cut.
         resume: Keep what was listed on disk, so that a scan that was killed or failed goes on when the same request
             is made again: with a folder there, with True in asyncref's data folder. The folder is emptied when the
-            manifest is made. What was listed before is not looked at again (the manifest's record says since
+            manifest is made, and saved by `save` if that is given. What was listed before is not looked at again (the manifest's record says since
             when), so it is not the default; after seven days everything is listed anew. Buckets only.
         at: Pin what lay there at this moment (a time with its zone, or such a text in ISO 8601): one state, however
             much the bucket changes while it is listed. It has to keep versions; see docs/point-in-time.md.
@@ -79,6 +80,9 @@ async def scan(
         allow_partial: A scan that a storage's error ends, or a cancellation (`asyncio.timeout`; Ctrl-C under
             `asyncio.run`), gives what it has by then: `manifest.record.complete` is False, its `notes` say why, and
             logging it is refused unless allowed in the same way.
+        save: A function that puts the manifest where it stays, such as `lambda manifest: manifest.save("m.parquet")`. It is
+            called in a thread before what `resume` kept is removed, so that a scan that is killed at any moment, this
+            one included, goes on at little cost. What it raises is raised.
         column: The source is a local list of URLs, CSV or Parquet, and this column holds them. A `.txt`, `.csv` or `.tsv`
             is one in any case. Paths are then `host/folder/file`.
 
@@ -110,6 +114,7 @@ async def scan(
             resume=_resume_folder(resume),
             at=at,
             allow_partial=allow_partial,
+            save=save,
             against=None if against is None else await _former(against, registry),
         )
 

@@ -20,16 +20,23 @@ async def scan(options: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         options: `uri`; `endpoint` (None: the provider's own), `concurrency` (None: the default), `folder` to save in,
-            `resume` (a folder that outlives the process).
+            `resume` (a folder that outlives the process), `saved` (a file for the digest, written once the manifest is saved).
     """
     from asyncref.manifest import ManifestStore  # noqa: PLC0415  after `settle`
 
     before = time.perf_counter()
     storage = {"endpoint_url": options["endpoint"]} if options.get("endpoint") else None
     limits = asyncref.Limits(concurrency=options.get("concurrency"))
-    manifest = await asyncref.scan(options["uri"], storage_options=storage, limits=limits, resume=options.get("resume"))
     with tempfile.TemporaryDirectory(dir=options.get("folder")) as folder:
-        ManifestStore(Path(folder)).put(manifest)  # as `log` keeps it
+
+        def save(manifest: asyncref.Manifest) -> None:
+            ManifestStore(Path(folder)).put(manifest)  # as `log` keeps it
+            if options.get("saved"):
+                Path(options["saved"]).write_text(manifest.digest)
+
+        manifest = await asyncref.scan(
+            options["uri"], storage_options=storage, limits=limits, resume=options.get("resume"), save=save
+        )
         return {
             "objects": len(manifest),
             "digest": manifest.digest,

@@ -15,6 +15,7 @@ from asyncref.backends.base import Backend
 from asyncref.backends.file import FileBackend
 from asyncref.backends.file.local import LocalDisks
 from asyncref.testing import Abilities, BackendContract, Place
+from tests.same_tree import as_files, tree, whole_tree
 
 MOUNT = Path("/mnt/nfs")
 _NUMBERS = count()
@@ -60,21 +61,24 @@ class TestNfs(BackendContract):
         return FileBackend(threads=4)
 
 
-def test_a_tree_is_scanned_as_a_network_s_fetched_and_found_changed(folder: Path, tmp_path: Path) -> None:
+def test_the_same_tree_as_on_every_storage_is_scanned_as_a_network_s_fetched_and_found_changed(
+    folder: Path, tmp_path: Path
+) -> None:
     assert folder.stat().st_dev not in LocalDisks()
-    bodies = {f"{number % 5}/{number:03}": b"x" * number for number in range(300)}
+    bodies = whole_tree("nfs")
     for name, body in bodies.items():
         write(folder / name, body)
     manifest = ar.scan(f"file://{folder}/")
-    assert {entry.path: entry.pin.checksum for entry in manifest} == {
-        name: f"md5:{hashlib.md5(body).hexdigest()}" for name, body in bodies.items()
+    assert {entry.path: (entry.size, entry.pin.checksum) for entry in manifest} == {
+        name: (len(body), f"md5:{hashlib.md5(body).hexdigest()}") for name, body in bodies.items()
     }
-    ar.fetch(manifest, tmp_path / "out")
-    assert {name: (tmp_path / "out" / name).read_bytes() for name in bodies} == bodies
-    (folder / "0/005").write_bytes(b"other")
-    (folder / "1/001").unlink()
+    assert [entry.path for entry in manifest] == sorted(bodies)
+    ar.fetch(manifest, tmp_path / "out", escape=True)
+    assert tree(tmp_path / "out") == as_files(bodies)
+    (folder / "00/a b").write_bytes(b"other")
+    (folder / "01/a b").unlink()
     assert ar.status(manifest).counts == {
-        "unchanged": 298,
+        "unchanged": len(bodies) - 2,
         "changed": 1,
         "newer_version": 0,
         "gone": 1,

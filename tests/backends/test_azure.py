@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import socket
+import ssl
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from azure.storage.blob import ContainerSasPermissions, generate_container_sas
+from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, generate_container_sas
 
 import asyncref
 from asyncref.backends import azure, open_backend
@@ -27,7 +31,9 @@ from asyncref.errors import (
 from asyncref.model import Limits, ReadRequest
 from asyncref.testing import body_of
 from asyncref.uri import Reference
-from tests.servers.azurite import ACCOUNT, KEY
+from tests.servers.authority import Authority
+from tests.servers.azurite import ACCOUNT, KEY, azurite_server
+from tests.servers.identity import CLIENT_SECRET, IDENTITY_HEADER, identities
 from tests.servers.proxy import Status
 
 QUICK = Limits(attempts=2, backoff_s=0.001, backoff_max_s=0.002)
@@ -105,7 +111,9 @@ async def test_a_prefix_means_what_a_person_means(azurite, bucket, container) ->
     assert found == {"mnist": ["a", "b/c"], "mnist/": ["a", "b/c"], "both": ["both"], "both/": ["inner"]}
 
 
-@pytest.mark.parametrize("how", ["connection string", "environment", "sas", "anonymous"])
+@pytest.mark.parametrize(
+    "how", ["connection string", "environment", "key in environment", "sas", "sas in environment", "anonymous"]
+)
 async def test_a_scan_is_fetched_byte_for_byte_by_whatever_credentials(
     how: str, azurite, container, monkeypatch, tmp_path
 ) -> None:
@@ -116,9 +124,15 @@ async def test_a_scan_is_fetched_byte_for_byte_by_whatever_credentials(
         container.set_container_access_policy({}, public_access="container")
     if how == "environment":
         monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", azurite.connection_string)
+    if how.endswith("in environment"):
+        monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", ACCOUNT)
+        name, value = ("KEY", KEY) if how.startswith("key") else ("SAS_TOKEN", sas_of(bucket))
+        monkeypatch.setenv(f"AZURE_STORAGE_{name}", value)
     options = {
         "connection string": {"connection_string": azurite.connection_string},
         "environment": {},
+        "key in environment": {"endpoint_url": azurite.endpoint},
+        "sas in environment": {"endpoint_url": azurite.endpoint},
         "sas": {"endpoint_url": azurite.endpoint, "account_name": ACCOUNT, "sas_token": sas_of(bucket)},
         "anonymous": {"endpoint_url": azurite.endpoint, "account_name": ACCOUNT, "anon": True},
     }[how]
@@ -185,9 +199,9 @@ async def test_the_uploader_s_md5_is_the_checksum(azurite, bucket, container) ->
     await backend.aclose()
 
 
-async def failing(uri: str, options: dict) -> AsyncrefError:
+async def failing(uri: str, options: dict, **more: object) -> AsyncrefError:
     with pytest.raises(AsyncrefError) as caught:
-        await asyncref.scan(uri, storage_options=options, limits=QUICK)
+        await asyncref.scan(uri, storage_options=options, limits=QUICK, **more)
     told = str(caught.value)
     assert "\n" not in told
     for secret in ("sig=", KEY, KEY[:20]):
@@ -234,7 +248,9 @@ async def test_an_account_that_is_not_there_is_named(monkeypatch) -> None:
 
 
 @pytest.mark.usefixtures("small_pages")
-async def test_a_sas_that_expires_in_mid_scan_ends_it_by_name(azurite, bucket, container, proxy_to) -> None:
+async def test_a_sas_that_expires_in_mid_scan_ends_it_by_name_and_a_new_one_goes_on(
+    azurite, bucket, container, proxy_to, tmp_path
+) -> None:
     """The documented answer of Azure to an expired SAS, put in by a proxy before the fifth page."""
     seed(container, TREE)
     proxy = proxy_to(azurite.endpoint.removesuffix(f"/{ACCOUNT}"))
@@ -248,6 +264,75 @@ async def test_a_sas_that_expires_in_mid_scan_ends_it_by_name(azurite, bucket, c
 
     proxy.script = script
     options = {"endpoint_url": f"{proxy.endpoint}/{ACCOUNT}", "account_name": ACCOUNT, "sas_token": sas_of(bucket)}
-    error = await failing(f"az://{bucket}/", options)
+    error = await failing(f"az://{bucket}/", options, resume=tmp_path / "scans")
     assert type(error) is CredentialsError
     assert "not valid in the specified time frame" in str(error)
+    proxy.forget()
+    fresh = options | {"sas_token": sas_of(bucket, lives=timedelta(hours=2))}
+    manifest = await asyncref.scan(f"az://{bucket}/", storage_options=fresh, resume=tmp_path / "scans")
+    assert [entry.path for entry in manifest] == sorted(TREE)
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory):
+    """An Azurite that takes bearer tokens, which it does with TLS only."""
+    folder = tmp_path_factory.mktemp("secure")
+    authority = Authority(folder)
+    with azurite_server(folder, tls=(folder / "server.pem", folder / "server.key")) as server:
+        yield server, authority.ca, (folder / "server.pem", folder / "server.key")
+
+
+def seeded(secure, bucket):
+    server, ca, _ = secure
+    client = BlobServiceClient(server.endpoint, credential=KEY, retry_total=0, connection_verify=str(ca))
+    container = client.create_container(bucket)
+    container.upload_blob("set/a", b"some bytes")
+    return {"endpoint_url": server.endpoint, "account_name": ACCOUNT, "verify": str(ca)}
+
+
+async def test_a_managed_identity_reads_by_the_default_chain(secure, bucket, monkeypatch, tmp_path) -> None:
+    options = seeded(secure, bucket)
+    async with identities() as given:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", f"{given.url}/msi")
+        monkeypatch.setenv("IDENTITY_HEADER", IDENTITY_HEADER)
+        manifest = await asyncref.scan(f"az://{bucket}/set/", storage_options=options)
+        await asyncref.fetch(manifest, tmp_path / "out", storage_options={"verify": options["verify"]})
+        assert set(given.asked) == {"GET /msi"}
+        given.lasts_s = 0  # about to end: each request asks for another
+        given.asked.clear()
+        await asyncref.scan(f"az://{bucket}/set/", storage_options=options)
+        await asyncref.scan(f"az://{bucket}/set/a", storage_options=options)
+        assert len(given.asked) >= 2
+        monkeypatch.setenv("IDENTITY_HEADER", "wrong")
+        error = await failing(f"az://{bucket}/set/", options)
+    assert type(error) is CredentialsError
+    assert (tmp_path / "out/a").read_bytes() == b"some bytes"
+    assert not any(secret in repr(manifest.sources) + str(error) for secret in given.given)
+
+
+async def test_a_service_principal_reads_by_its_secret_and_a_wrong_one_is_one_line(secure, bucket, tmp_path) -> None:
+    """In a process of its own: OpenSSL reads whom to trust, where Entra ID is asked, when it starts."""
+    options = seeded(secure, bucket)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*secure[2])
+    async with identities(context) as given:
+        for secret, code in ((CLIENT_SECRET, 0), ("wrong~hidden", 1)):
+            command = [sys.executable, "-m", "asyncref", "scan", f"az://{bucket}/set/", "-v", "--json"]
+            command += ["-o", str(tmp_path / f"{code}.parquet")]
+            command += [word for item in options.items() for word in ("--storage-option", "=".join(item))]
+            environment = {
+                "AZURE_TENANT_ID": "11111111-2222-3333-4444-555555555555",
+                "AZURE_CLIENT_ID": "66666666-7777-8888-9999-000000000000",
+                "AZURE_CLIENT_SECRET": secret,
+                "AZURE_AUTHORITY_HOST": given.url,
+                "SSL_CERT_FILE": options["verify"],
+            }
+            process = await asyncio.create_subprocess_exec(
+                *command, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            )
+            said = (await process.communicate())[0].decode()
+            assert process.returncode == code, said
+            assert secret not in said
+            assert not any(token in said for token in given.given)
+            assert ("AADSTS7000215" in said) is bool(code)
+    assert len(asyncref.Manifest.load(tmp_path / "0.parquet")) == 1

@@ -217,7 +217,7 @@ async def test_no_token_is_one_clear_line() -> None:
     class ServiceRequestError(Exception):
         pass
 
-    tokens = Tokens(lambda: Credential(error=ValueError("none found.\nAttempted credentials:\n\tEnvironment...")))
+    tokens = Tokens(lambda: Credential(error=ValueError("none found.\nTried:\n\tOne: authentication unavailable.")))
     with pytest.raises(CredentialsError, match="none found; az login") as caught:
         await tokens.get("az://box/")
     assert caught.value.uri == "az://box/"
@@ -241,3 +241,12 @@ async def test_without_azure_identity_the_error_says_what_to_install(monkeypatch
     settings = settings_of(account_name="mine")
     with pytest.raises(CredentialsError, match=r"asyncref\[azure\]"):
         await settings.tokens.get("az://box/")
+
+
+async def test_of_a_chain_the_credential_that_failed_is_named() -> None:
+    said = (
+        "none found.\nTried:\n\tOne: authentication unavailable.\n\tTwo: the secret is too old.\n\tThree: unavailable."
+    )
+    tokens = Tokens(lambda: Credential(error=ValueError(said)))
+    with pytest.raises(CredentialsError, match="none found: Two: the secret is too old; az login"):
+        await tokens.get("az://box/")

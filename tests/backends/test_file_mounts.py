@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import subprocess
@@ -10,24 +11,28 @@ import threading
 import time
 from pathlib import Path
 
+import anyio
 import pytest
+from anyio import to_thread
 
 import asyncref
 from asyncref.backends.file import FileBackend
+from asyncref.backends.file.clocks import Clocks
 from asyncref.backends.file.content import OpenFile
 from asyncref.backends.file.folder import Scan
 from asyncref.backends.file.ground import Mounts
 from asyncref.backends.file.hashes import Hashes, State
-from asyncref.backends.file.threads import Threads
+from asyncref.backends.file.threads import Threads, _Crew
 from asyncref.errors import (
     AccessDeniedError,
     ConnectionFailedError,
     ContainerNotFoundError,
     FetchError,
     OptionError,
+    ServerError,
     StorageError,
 )
-from asyncref.model import Limits, ListRequest
+from asyncref.model import Limits, ListRequest, Page
 from tests.servers import need, wait_until
 
 NOW_NS = time.time_ns()
@@ -105,6 +110,48 @@ def test_three_seconds_must_have_passed_since_the_last_change(tmp_path, changed_
     hashes.close()
     settled = changed_ns <= NOW_NS - 3_000_000_000
     assert Hashes(tmp_path / "h.db").find([state]) == [b"m" * 16 if settled else None]
+
+
+SECOND_NS = 10**9
+SERVER_NS = NOW_NS - 3600 * SECOND_NS  # this machine is an hour ahead
+
+
+@pytest.mark.parametrize(
+    ("newest_ns", "waited_ns", "kept"),
+    [
+        (SERVER_NS, 0, False),  # changed at the very moment, as the server has it
+        (SERVER_NS, 3 * SECOND_NS - 1, False),
+        (SERVER_NS, 3 * SECOND_NS, True),  # three seconds after it was seen, three must have passed there
+        (SERVER_NS + 3 * SECOND_NS, 0, True),  # the server's clock had come so far: another file shows it
+        (NOW_NS + 100 * SECOND_NS, 0, True),
+    ],
+)
+def test_of_a_mount_the_three_seconds_are_by_the_file_server_s_clock(tmp_path, newest_ns, waited_ns, kept):
+    state, steady_ns = State(7, 1, 3, SERVER_NS, SERVER_NS), time.monotonic_ns()
+    hashes = Hashes(tmp_path / "h.db", Clocks(own=()))
+    hashes.keep(state, b"m" * 16, hashed_ns=NOW_NS, steady_ns=steady_ns)
+    assert hashes.find([state, state._replace(inode=2, ctime_ns=newest_ns)]) == [None] * 2
+    begun_ns = (time.monotonic_ns() if kept else steady_ns) + waited_ns  # seen between the two
+    hashes.keep(state, b"m" * 16, hashed_ns=NOW_NS, steady_ns=begun_ns)
+    hashes.close()
+    assert Hashes(tmp_path / "h.db").find([state]) == [b"m" * 16 if kept else None]
+
+
+def test_of_a_mount_this_machine_s_clock_has_to_agree(tmp_path):
+    state = State(7, 1, 3, NOW_NS, NOW_NS)
+    hashes = Hashes(tmp_path / "h.db", Clocks(own=()))
+    hashes.find([state, state._replace(ctime_ns=NOW_NS + 3600 * SECOND_NS)])
+    hashes.keep(state, b"m" * 16, hashed_ns=NOW_NS, steady_ns=time.monotonic_ns())
+    hashes.close()
+    assert hashes.find([state]) == [None]
+
+
+@pytest.mark.usefixtures("settled")
+async def test_a_second_scan_of_a_mount_reads_no_content(tree, tmp_path, opened, monkeypatch):
+    monkeypatch.setattr("asyncref.backends.file.OWN_CLOCK", frozenset())
+    for _ in range(2):
+        await asyncref.scan(f"file://{tree}/", storage_options=options(tmp_path))
+    assert len(opened) == 4
 
 
 def test_any_other_state_is_another_content(tmp_path):
@@ -236,6 +283,70 @@ async def test_a_mount_that_goes_away_in_mid_scan_is_an_error_and_not_an_end(tre
     await backend.aclose()
 
 
+@pytest.fixture
+def named(tmp_path, monkeypatch):
+    """A backend that has read the names of eight files in a folder `ground`, and looked at the first two."""
+    monkeypatch.setattr("asyncref.backends.file.local._LOCAL", frozenset())
+    folder = tmp_path / "ground"
+    folder.mkdir()
+    for number in range(8):
+        (folder / f"{number}").touch()
+
+    async def begin() -> tuple[FileBackend, Page]:
+        backend = FileBackend(threads=2, folder=f"{folder}/")
+        return backend, await backend.list_page(ListRequest(prefix=f"{folder}/", limit=2))
+
+    return begin
+
+
+@pytest.mark.parametrize("left", [None, "empty", "one of the names"])
+async def test_a_mount_that_goes_away_between_names_and_files_is_an_error_and_no_short_page(named, tmp_path, left):
+    backend, page = await named()
+    folder = tmp_path / "ground"
+    folder.rename(tmp_path / "away")
+    if left:
+        folder.mkdir()
+    if left == "one of the names":
+        (folder / "5").touch()
+    with pytest.raises(StorageError, match="went away"):
+        await backend.list_page(ListRequest(prefix=f"{folder}/", cursor=page.cursor))
+    await backend.aclose()
+
+
+async def test_files_that_vanish_between_names_and_files_are_only_that(named, tmp_path):
+    backend, page = await named()
+    for name in "345":
+        (tmp_path / "ground" / name).unlink()
+    page = await backend.list_page(ListRequest(prefix=f"{tmp_path}/ground/", cursor=page.cursor))
+    assert (page.batch.num_rows, page.skipped) == (3, {"vanished": 3})
+    await backend.aclose()
+
+
+@pytest.fixture
+def mount(tmp_path):
+    """A folder `ground/mount` on a file system of its own."""
+    need(("mount", "umount"), install="apt-get install mount")
+    folder = tmp_path / "ground/mount"
+    folder.mkdir(parents=True)
+    if subprocess.run(["mount", "-t", "tmpfs", "none", folder], capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", folder], capture_output=True, check=False)
+
+
+async def test_a_mount_below_the_folder_that_goes_away_is_an_error_too(mount, monkeypatch):
+    monkeypatch.setattr("asyncref.backends.file.local._LOCAL", frozenset())
+    for name in "abc":
+        (mount / name).touch()
+    backend = FileBackend(threads=2, folder=f"{mount.parent}/")
+    await backend.list_page(ListRequest(prefix=f"{mount.parent}/"))
+    page = await backend.list_page(ListRequest(prefix=f"{mount}/", limit=1))
+    await to_thread.run_sync(lambda: subprocess.run(["umount", mount], check=True))
+    with pytest.raises(StorageError, match="went away"):
+        await backend.list_page(ListRequest(prefix=f"{mount}/", cursor=page.cursor))
+    await backend.aclose()
+
+
 async def test_a_single_folder_that_vanished_in_mid_scan_is_only_that(tree):
     backend = FileBackend(threads=2, folder=f"{tree}/")
     await backend.list_page(ListRequest(prefix=f"{tree}/"))
@@ -247,6 +358,7 @@ async def test_a_single_folder_that_vanished_in_mid_scan_is_only_that(tree):
 @pytest.fixture
 def hanging(monkeypatch):
     """A file system whose folders hang until the test ends."""
+    monkeypatch.setattr("asyncref.backends.file.local._LOCAL", frozenset())
     release = threading.Event()
     scandir = os.scandir
 
@@ -269,11 +381,33 @@ async def test_a_mount_that_hangs_is_bounded_and_named(tmp_path):
     assert f"file://{tmp_path}/hanging/" in str(caught.value)
 
 
+async def test_a_mount_that_answers_late_what_a_reference_means_leaves_the_loop_free(tree, monkeypatch):
+    asked, release, lexists = threading.Event(), threading.Event(), os.path.lexists
+    found = []
+
+    def late(path):
+        asked.set()
+        return release.wait() and lexists(path)
+
+    monkeypatch.setattr(os.path, "lexists", late)
+
+    async def scan():
+        found.append(await asyncref.scan(f"file://{tree}/", limits=Limits(idle_timeout_s=3, attempts=1)))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(scan)
+        await to_thread.run_sync(asked.wait)
+        release.set()
+    assert len(found[0]) == 4
+
+
 def test_a_program_ends_although_a_call_hangs(tmp_path):
     (tmp_path / "hanging").mkdir()
     script = f"""
 import os, time, asyncref
 from asyncref import blocking
+from asyncref.backends.file import local
+local._LOCAL = frozenset()
 scandir = os.scandir
 os.scandir = lambda path: time.sleep(600) if isinstance(path, bytes) and b"hanging" in path else scandir(path)
 try:
@@ -292,10 +426,54 @@ async def test_threads_work_again_once_what_hung_has_come_back():
     with pytest.raises(ConnectionFailedError):
         await threads.run(lambda: 1)
     release.set()
-    wait_until(lambda: not threads._crew.overdue, what="the call that hung")
+    wait_until(lambda: threads._crew.oldest_s() is None, what="the call that hung")
     assert await threads.run(lambda: 1) == 1
     assert threads.run_here(lambda: 2) == 2
     threads.close()
+
+
+async def test_calls_that_wait_for_others_in_a_slow_queue_do_not_hang():
+    threads = Threads(1, patience_s=1.0, uri="file:///x")
+    done = []
+    async with anyio.create_task_group() as group:
+        for _ in range(12):
+            group.start_soon(threads.run, lambda: done.append(time.sleep(0.15)))
+    assert len(done) == 12
+    threads.close()
+
+
+async def test_calls_that_wait_behind_one_that_hangs_fail_with_it_and_are_never_made():
+    threads, release, made = Threads(1, patience_s=0.2, uri="file:///x"), threading.Event(), []
+    failed = []
+
+    async def run(call):
+        with pytest.raises(ConnectionFailedError, match="hangs"):
+            await threads.run(call)
+        failed.append(call)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run, release.wait)
+        for _ in range(3):
+            group.start_soon(run, lambda: made.append(1))
+    assert len(failed) == 4
+    release.set()
+    wait_until(lambda: threads._crew.oldest_s() is None, what="the call that hung")
+    assert await threads.run(lambda: made) == []
+    threads.close()
+
+
+async def test_a_page_has_no_more_shares_in_the_queue_than_threads_can_take_soon(tmp_path, monkeypatch):
+    monkeypatch.setattr("asyncref.backends.file.local._LOCAL", frozenset())
+    monkeypatch.setattr("asyncref.backends.file.listing._SLOW_STAT_S", 0)
+    for number in range(64 * 20):
+        (tmp_path / f"{number:05}").touch()
+    backend, most = FileBackend(threads=2), []
+    put = _Crew.put
+    monkeypatch.setattr(_Crew, "put", lambda crew, job: (put(crew, job), most.append(crew._jobs.qsize())))
+    page = await backend.list_page(ListRequest(prefix=f"{tmp_path}/", limit=10_000))
+    assert page.batch.num_rows == 64 * 20
+    assert max(most) <= 4
+    await backend.aclose()
 
 
 async def test_an_error_in_a_thread_is_raised_where_it_is_waited_for():
@@ -321,6 +499,30 @@ async def test_a_huge_folder_is_scanned_in_steps(tmp_path, monkeypatch):
     await backend.aclose()
 
 
+@pytest.mark.parametrize(
+    ("code", "kind"), [(errno.ESTALE, ServerError), (errno.EIO, ServerError), (errno.EACCES, AccessDeniedError)]
+)
+async def test_a_huge_folder_that_fails_in_mid_scan_is_an_error_by_name(tmp_path, monkeypatch, code, kind):
+    monkeypatch.setattr(Scan.__init__, "__defaults__", (7,))
+    monkeypatch.setattr("asyncref.backends.file.local._LOCAL", frozenset())
+    for number in range(20):
+        (tmp_path / f"{number:02}").touch()
+    step, steps = Scan.step, []
+
+    def failing(scan):
+        steps.append(scan)
+        if len(steps) == 2:
+            scan._found.close()
+            raise OSError(code, os.strerror(code))
+        return step(scan)
+
+    monkeypatch.setattr(Scan, "step", failing)
+    backend = FileBackend(threads=2)
+    with pytest.raises(kind, match=str(tmp_path)):
+        await backend.list_page(ListRequest(prefix=f"{tmp_path}/"))
+    await backend.aclose()
+
+
 @pytest.fixture
 def sharing(tmp_path):
     """A folder on a file system that can share blocks between files."""
@@ -329,12 +531,10 @@ def sharing(tmp_path):
     with image.open("wb") as file:
         file.truncate(400 * 2**20)
     folder.mkdir()
-    made = subprocess.run(["mkfs.xfs", "-q", "-m", "reflink=1", image], capture_output=True, check=False)
-    if (
-        made.returncode
-        or subprocess.run(["mount", "-o", "loop", image, folder], capture_output=True, check=False).returncode
-    ):
-        pytest.skip("no file system can be mounted here")
+    subprocess.run(["mkfs.xfs", "-q", "-m", "reflink=1", image], capture_output=True, check=True)
+    mounted = subprocess.run(["mount", "-o", "loop", image, folder], capture_output=True, text=True, check=False)
+    if mounted.returncode:  # it takes root and a loop device, which a container may not have
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
     yield folder
     subprocess.run(["umount", folder], check=True)
 

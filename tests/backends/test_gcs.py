@@ -7,6 +7,7 @@ import gzip
 import pytest
 
 from asyncref.backends import open_backend
+from asyncref.backends.gcs.settings import read_settings
 from asyncref.checks.doctor import doctor
 from asyncref.checks.status import status
 from asyncref.engine.fetch import fetch
@@ -22,7 +23,7 @@ from asyncref.errors import (
     ServerError,
     ThrottledError,
 )
-from asyncref.model import KeyRange, ListRequest, ReadRequest
+from asyncref.model import KeyRange, Limits, ListRequest, ReadRequest
 from asyncref.testing import body_of
 from asyncref.uri import parse
 from tests.servers.google import Stored, replayed
@@ -220,6 +221,16 @@ async def test_the_emulator_of_the_environment_is_asked_without_credentials(goog
     assert len(manifest) == 2
     assert (manifest.sources[0].endpoint, manifest.sources[0].anon) == (google.url, True)
     assert all("Authorization" not in asked.headers for asked in google.asked)
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["https://storage.googleapis.com/", "https://storage.me-central2.rep.googleapis.com"]
+)
+def test_google_s_own_endpoint_named_outright_is_asked_with_credentials_whatever_the_emulator(monkeypatch, endpoint):
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "localhost:9000")
+    settings = read_settings({"endpoint_url": endpoint}, Limits(), concurrency=1)
+    assert (settings.endpoint, settings.identity.kind) == (endpoint.rstrip("/"), "default")
+    assert read_settings({}, Limits(), concurrency=1).anon
 
 
 async def test_credentials_of_google_are_not_sent_to_another_endpoint_unless_named(google, monkeypatch, tmp_path):

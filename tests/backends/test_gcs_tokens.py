@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from asyncref.backends import open_backend
 from asyncref.engine.scan import Target, scan
 from asyncref.errors import AccessDeniedError, CredentialsError, OptionError, ServerError
-from asyncref.model import ListRequest
+from asyncref.model import Limits, ListRequest
 from asyncref.uri import parse
 from tests.servers.google import Stored, replayed
 
@@ -150,6 +150,19 @@ async def test_a_token_that_expires_in_mid_run_is_renewed_once_and_the_request_s
     assert (await backend.stat("a")).size == 14
     assert len(tokens_asked(google)) == 2
     await backend.aclose()
+
+
+@pytest.mark.parametrize("end", ["told", "untold"])
+async def test_tokens_that_end_in_the_course_of_a_scan_are_renewed(google, end):
+    """Told: each is said to be about to end. Untold: each is taken for ten requests and refused from then on."""
+    google.objects = {f"{number:03}": Stored(b"x", 7) for number in range(300)}
+    google.most = 5
+    google.lasts_s, google.taken = (0, None) if end == "told" else (3600, 10)
+    options = {"endpoint_url": google.url, "token": user(google)}
+    manifest = await scan([Target(uri="gs://bucket/")], storage_options=options, limits=Limits(concurrency=2))
+    assert [entry.path for entry in manifest] == sorted(google.objects)
+    assert len(tokens_asked(google)) > 3
+    assert any(asked.query.get("pageToken") for asked in google.asked)
 
 
 async def test_a_token_that_is_refused_again_is_no_loop(google, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from asyncref.errors import (
     AccessDeniedError,
     AsyncrefError,
     BadKeyError,
+    BrokenBodyError,
     ChangedError,
     ContainerNotFoundError,
     CredentialsError,
@@ -29,10 +31,12 @@ from asyncref.errors import (
 from asyncref.model import Limits, ReadRequest
 from asyncref.testing import body_of
 from asyncref.uri import parse
+from tests.servers.authority import Authority
 from tests.servers.scripted import Asked, Said, scripted
 
 QUICK = Limits(attempts=2, backoff_s=0.001)
 HTML = {"Content-Type": "text/html"}
+JSON = {"Content-Type": "application/json"}
 
 
 def index(*hrefs: str) -> Said:
@@ -215,6 +219,17 @@ async def test_folders_without_end_are_found_out(links):
         assert len(server.asked) < 3000
 
 
+async def test_a_tree_whose_folders_rightly_repeat_is_read_if_it_is_said_so():
+    depth = 12
+    script = {f"/{'0/' * level}": index("0/") for level in range(depth)} | {f"/{'0/' * depth}": index("file")}
+    async with scripted(script) as server:
+        with pytest.raises(ProtocolError, match="repeat without end") as caught:
+            await asyncref.scan(f"{server.url}/", checksum=False)
+        assert "folder_repeats" in caught.value.hint
+        manifest = await asyncref.scan(f"{server.url}/", checksum=False, storage_options={"folder_repeats": depth})
+        assert [entry.path for entry in manifest] == ["0/" * depth + "file"]
+
+
 async def test_a_folder_that_the_index_calls_a_file_is_not_left_out_in_silence():
     moved = Said(301, headers={"Location": "/d/sub/"})
     async with scripted({"/d/": index("sub"), "/d/sub": moved}) as server:
@@ -289,6 +304,49 @@ async def test_a_folder_moved_on_its_own_host_keeps_the_url_asked_for():
         assert entry.ref == f"{server.url}/latest/file"
 
 
+@pytest.mark.parametrize(
+    "location",
+    [
+        "/secret/",
+        "/database/",
+        "/data/../secret/",
+        "/data/%2e%2e/secret/",
+        "https://127.0.0.1:{port}/data/sub/",
+        "{other}/data/sub/",
+    ],
+)
+async def test_a_folder_below_the_start_is_not_followed_out_of_it(location):
+    async with scripted({"/data/sub/": index("x")}) as other:
+
+        def script(asked: Asked) -> Said:
+            if asked.target == "/data/":
+                return index("sub/", "here")
+            to = location.format(other=other.url, port=server.url.rpartition(":")[2])
+            return Said(302, headers={"Location": to}) if asked.target == "/data/sub/" else index("stolen")
+
+        async with scripted(script) as server:
+            with pytest.raises(ProtocolError, match="redirects to"):
+                await asyncref.scan(f"{server.url}/data/", checksum=False)
+            assert server.lines == ["GET /data/", "GET /data/sub/"]
+        assert other.asked == []
+
+
+async def test_a_folder_below_the_start_may_be_spelt_otherwise_within_it():
+    moved = Said(301, headers={"Location": "/d/a%20b/"})
+    script = {"/d/": index("a+b/"), "/d/a+b/": moved, "/d/a%20b/": index("x")}
+    async with scripted(script) as server:
+        (entry,) = await asyncref.scan(f"{server.url}/d/", checksum=False)
+        assert entry.ref == f"{server.url}/d/a+b/x"
+
+
+async def test_a_start_that_moved_to_another_server_is_not_followed():
+    async with scripted({"/d/": index("x")}) as other:
+        async with scripted({"/d/": Said(301, headers={"Location": f"{other.url}/d/"})}) as server:
+            with pytest.raises(ProtocolError, match="redirects to"):
+                await asyncref.scan(f"{server.url}/d/")
+        assert other.asked == []
+
+
 async def test_basic_auth_and_bearer_tokens_open_what_is_closed(nginx, tree):
     for url, options in (
         (nginx.basic, {"username": "user", "password": "secret"}),
@@ -321,6 +379,62 @@ async def test_a_client_certificate_is_shown(nginx, tree):
     assert len(await asyncref.scan(url, storage_options=options)) == len(PATHS)
     with pytest.raises(AsyncrefError, match="status 400"):
         await asyncref.scan(url, storage_options={"verify": str(authority.ca)})
+
+
+def tls_of(folder: Path, *, mutual: bool = False) -> ssl.SSLContext:
+    """A server's side, by the certificate that an `Authority` wrote into a folder."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "server.pem", folder / "server.key")
+    if mutual:
+        context.load_verify_locations(folder / "ca.pem")
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+async def test_a_certificate_of_another_host_is_one_clear_error(tmp_path):
+    authority = Authority(tmp_path)
+    async with scripted({"/f": Said()}, "localhost", tls=tls_of(tmp_path)) as server:
+        with pytest.raises(StorageError, match=r"certificate is not trusted.*(mismatch|not valid for)") as caught:
+            await asyncref.scan(f"{server.url}/f", storage_options={"verify": str(authority.ca)})
+        assert "\n" not in str(caught.value)
+        assert server.asked == []
+
+
+async def test_a_certificate_that_has_expired_is_one_clear_error(tmp_path):
+    authority = Authority(tmp_path, server_lasts=-timedelta(days=1))
+    async with scripted({"/f": Said()}, tls=tls_of(tmp_path)) as server:
+        with pytest.raises(StorageError, match=r"certificate is not trusted.*expired") as caught:
+            await asyncref.scan(f"{server.url}/f", storage_options={"verify": str(authority.ca)})
+        assert "\n" not in str(caught.value)
+        assert server.asked == []
+
+
+@pytest.mark.parametrize("verify", [False, "ca.pem"])
+async def test_what_verify_says_does_not_hold_for_a_server_that_a_redirect_leads_to(tmp_path, verify):
+    Authority(tmp_path)
+    options = {"verify": verify and str(tmp_path / verify)}
+    async with scripted({"/f": Said()}, tls=tls_of(tmp_path)) as other:
+        moved = Said(302, headers={"Location": f"{other.url}/f"})
+        async with scripted({"/f": moved, "/own": Said()}, tls=tls_of(tmp_path)) as server:
+            assert len(await asyncref.scan(f"{server.url}/own", storage_options=options)) == 1
+            with pytest.raises(StorageError, match="certificate is not trusted") as caught:
+                await asyncref.scan(f"{server.url}/f", storage_options=options)
+        assert "redirect" in caught.value.hint
+        assert other.asked == []
+
+
+async def test_a_client_certificate_is_not_shown_to_a_server_that_a_redirect_leads_to(tmp_path, monkeypatch):
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))
+    options = {"client_cert": [str(authority.client_pem), str(authority.client_key)]}
+    async with scripted({"/f": Said()}, tls=tls_of(tmp_path, mutual=True)) as other:
+        moved = Said(302, headers={"Location": f"{other.url}/f"})
+        async with scripted({"/f": moved}, tls=tls_of(tmp_path, mutual=True)) as server:
+            with pytest.raises(AsyncrefError):
+                await asyncref.scan(f"{server.url}/f", storage_options=options, limits=QUICK)
+            assert len(server.asked) == 2
+            assert len(await asyncref.scan(f"{other.url}/f", storage_options=options)) == 1
+        assert len(other.asked) == 1
 
 
 async def test_a_server_that_lists_nothing_says_so(nginx, tree):
@@ -417,6 +531,38 @@ async def test_an_index_cut_short_is_not_taken_for_whole():
             await asyncref.scan(f"{server.url}/d/", limits=QUICK)
 
 
+@pytest.mark.parametrize("sent", [60, 220, -20])
+async def test_an_index_that_ends_with_its_connection_is_not_taken_for_whole_if_it_was_cut(sent):
+    said = index(*(f"file-{number}" for number in range(9)))
+    head = b"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\n\r\n"
+    async with scripted(lambda _: Said(raw=head + said.body[:sent])) as server:
+        with pytest.raises(BrokenBodyError, match="marks no end"):
+            await asyncref.scan(f"{server.url}/d/", limits=QUICK)
+        assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        index("a", "b"),
+        Said(body=b"<h1>Index of /d</h1><ul><li><a href='a'>a</a><li><a href='b'>b</a></ul>after", headers=HTML),
+        Said(body=b'[{"name":"a","type":"file","size":1},{"name":"b","type":"file","size":1}]\n', headers=JSON),
+    ],
+)
+async def test_a_whole_index_that_ends_with_its_connection_is_read(said):
+    head = f"HTTP/1.0 200 OK\r\nContent-Type: {said.headers['Content-Type']}\r\n\r\n".encode()
+    async with scripted(lambda _: Said(raw=head + said.body)) as server:
+        assert [entry.path for entry in await asyncref.scan(f"{server.url}/d/", checksum=False)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("body", [b"", b'[{"name":"a","type":"file","size":1},{"name":"b","ty', b'[{"name":"a"}'])
+async def test_a_json_index_that_ends_with_its_connection_is_not_taken_for_whole_if_it_was_cut(body):
+    head = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
+    async with scripted(lambda _: Said(raw=head + body)) as server:
+        with pytest.raises(BrokenBodyError, match="marks no end"):
+            await asyncref.scan(f"{server.url}/d/", limits=QUICK)
+
+
 async def test_another_etag_in_mid_fetch_is_a_change():
     async with scripted(lambda _: Said(body=b"x", headers={"ETag": '"2"'})) as server:
         backend = open_backend(parse(f"{server.url}/f"))
@@ -462,6 +608,8 @@ def test_a_url_that_cannot_be_kept_is_refused(text, match):
         ({"verify": "/no/such/file"}, "no such file"),
         ({"client_cert": ("a", "b", "c")}, "pair"),
         ({"http://host": 1}, "options of its own"),
+        ({"folder_repeats": 0}, "folder_repeats"),
+        ({"folder_repeats": "many"}, "folder_repeats"),
     ],
 )
 def test_an_option_that_cannot_be_is_refused_by_name(options, match):

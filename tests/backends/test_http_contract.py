@@ -7,7 +7,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -15,7 +15,9 @@ import pytest
 from asyncref.backends import open_backend
 from asyncref.backends.base import Backend
 from asyncref.backends.http.urls import escaped
-from asyncref.testing import Abilities, BackendContract, Place
+from asyncref.model import ListRequest, ReadRequest
+from asyncref.testing import Abilities, BackendContract, Place, body_of
+from asyncref.testing.place import listed
 from asyncref.uri import parse
 
 NO_FILES = frozenset({"x/", "a//b", "a/../b"})
@@ -42,7 +44,10 @@ class Served:
 
 class HttpContract(BackendContract):
     abilities = Abilities(lacks_keys=NO_FILES, file_and_folder=False, encodings=False)
-    options: ClassVar[dict[str, Any]] = {}
+
+    @pytest.fixture
+    def options(self) -> dict[str, Any]:
+        return {}
 
     @pytest.fixture
     def url(self) -> str:
@@ -55,15 +60,15 @@ class HttpContract(BackendContract):
         shutil.rmtree(served / bucket)
 
     @pytest.fixture
-    async def backend(self, url: str) -> Backend:
-        backend = open_backend(parse(f"{url}/"), self.options)
+    async def backend(self, url: str, options: dict[str, Any]) -> Backend:
+        backend = open_backend(parse(f"{url}/"), options)
         yield backend
         await backend.aclose()
 
     @pytest.fixture
-    async def lost_backend(self, url: str, place: Place) -> Backend:
+    async def lost_backend(self, url: str, options: dict[str, Any], place: Place) -> Backend:
         shutil.rmtree(place.folder / place.root)
-        backend = open_backend(parse(f"{url}/"), self.options)
+        backend = open_backend(parse(f"{url}/"), options)
         yield backend
         await backend.aclose()
         (place.folder / place.root).mkdir()
@@ -86,6 +91,16 @@ class TestNginxJson(TestNginx):
         return nginx.json
 
 
+class TestNginxTls(TestNginx):
+    @pytest.fixture
+    def url(self, nginx):
+        return nginx.tls
+
+    @pytest.fixture
+    def options(self, nginx):
+        return {"verify": str(nginx.authority.ca)}
+
+
 class TestApache(HttpContract):
     @pytest.fixture
     def url(self, apache):
@@ -99,7 +114,9 @@ class TestCaddy(HttpContract):
 
 
 class TestCaddyInHtml(TestCaddy):
-    options: ClassVar = {"headers": {"Accept": "text/html"}}
+    @pytest.fixture
+    def options(self):
+        return {"headers": {"Accept": "text/html"}}
 
 
 # lighttpd answers 400 to %09 and %0A (server.http-parseopts, url-ctrls-reject), and lists such names nevertheless.
@@ -111,3 +128,38 @@ class TestLighttpd(HttpContract):
     @pytest.fixture
     def url(self, lighttpd):
         return lighttpd.url
+
+
+class TestPythonHttp(HttpContract):
+    """No ETags, no ranges: what the contract says of those is here what the backend makes of their absence."""
+
+    abilities = Abilities(lacks_keys=NO_FILES, file_and_folder=False, encodings=False, listed_sizes=False)
+
+    @pytest.fixture
+    def url(self, python_http):
+        return python_http.url
+
+    async def test_a_listing_and_a_stat_pin_alike(self, place: Place, backend: Backend) -> None:
+        key = f"{place.root}object"
+        await place.put(key, b"bytes")
+        (row,) = (await listed(backend, ListRequest(prefix=place.root))).rows.values()
+        pin = await backend.stat(key)
+        assert (row["etag"], row["size"], row["version"]) == (None, None, None)
+        assert (pin.etag, pin.size, pin.digest) == (None, 5, None)
+
+    async def test_other_bytes_have_another_pin_and_the_same_bytes_the_same(
+        self, place: Place, backend: Backend
+    ) -> None:
+        key, pins = f"{place.root}object", []
+        for data in (b"one", b"two", b"one"):
+            await place.put(key, data)
+            pins.append((await backend.stat(key)).version)
+        assert pins[0] == pins[2] != pins[1]  # the Last-Modified, which `put` makes of the bytes
+
+    @pytest.mark.parametrize(("start", "stop"), [(0, None), (0, 1), (3, 7)])
+    async def test_a_ranged_read_gives_that_range_and_says_so(
+        self, start: int, stop: int | None, place: Place, backend: Backend
+    ) -> None:
+        await place.put(f"{place.root}object", b"0123456789")
+        answer, data = await body_of(backend, ReadRequest(f"{place.root}object", start=start, stop=stop))
+        assert (answer.start, answer.stop, answer.total, data) == (0, 10, 10, b"0123456789")

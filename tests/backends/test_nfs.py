@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import nfs
 from tests.servers.nfs import Ran, run_on_nfs
 
 _UP = (
@@ -46,3 +47,21 @@ def test_a_server_that_stops_answering_is_bounded_and_named(ran: tuple[Ran, Ran]
     assert down.code == 0, down.output
     assert down.output.startswith("named: file:///mnt/nfs/")
     assert "hangs" in down.output
+
+
+@pytest.mark.parametrize(
+    ("ci", "machine", "outcome"),
+    [
+        ("true", "x86_64", pytest.fail.Exception),
+        ("true", "aarch64", pytest.skip.Exception),
+        ("", "x86_64", pytest.skip.Exception),
+    ],
+)
+def test_a_missing_program_fails_under_ci_where_there_is_one_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ci: str, machine: str, outcome: type[Exception]
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr(nfs, "_PROGRAMS", ("no.such.uml",))
+    with pytest.raises(outcome, match=r"no\.such\.uml not found; install with: apt-get install"):
+        run_on_nfs(tmp_path, up="true", down="true")

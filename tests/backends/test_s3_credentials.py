@@ -16,8 +16,11 @@ import pytest
 
 import asyncref
 from asyncref.backends import s3
+from asyncref.checks.identity import credentials_of
 from asyncref.errors import CredentialsError
+from asyncref.uri import parse
 from tests.servers import S3Server
+from tests.servers.identity import AUTHORIZATION, identities
 from tests.servers.proxy import Proxy, Status
 
 OBJECTS = 60
@@ -98,6 +101,50 @@ async def test_credentials_that_end_soon_are_renewed_in_the_course_of_a_scan(
     found = await scanned_by(place)
     assert len(found) >= 2
     assert all(who is not None and re.fullmatch(r"id\d+ t", who) for who in found)
+
+
+async def test_a_container_s_role_is_asked_for_and_renewed(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with identities() as given:
+        given.lasts_s = 300  # each set is said to end in five minutes, so each is renewed
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{given.url}/container")
+        monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", AUTHORIZATION)
+        found = await scanned_by(place)
+        assert len(found) >= 2
+        assert all(
+            who is not None and re.fullmatch(r"id-of-container-\d+ hidden-container-session", who) for who in found
+        )
+        assert await credentials_of(parse(place[0]), {}, place[0]) == "the container's role"
+
+
+async def test_an_instance_s_role_is_asked_for_by_a_session_of_the_metadata_service(
+    place: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
+    async with identities() as given:
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", given.url)
+        (who,) = await scanned_by(place)
+        assert re.fullmatch(r"id-of-instance-\d+ hidden-instance-session", str(who))
+        assert given.asked[0] == "PUT /latest/api/token"
+        assert await credentials_of(parse(place[0]), {}, place[0]) == "the instance's role"
+
+
+async def test_a_web_identity_is_exchanged_for_a_role_s_credentials(
+    place: Any, moto: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("a token of the cluster's")
+    for name, value in (
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token")),
+        ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/reader"),
+        ("AWS_ENDPOINT_URL_STS", moto.endpoint),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+    ):
+        monkeypatch.setenv(name, value)
+    (who,) = await scanned_by(place)
+    assert re.fullmatch(r"ASIA\w+ \S+", str(who))
+    assert await credentials_of(parse(place[0]), {}, place[0]) == "a web identity token"
+    (tmp_path / "token").unlink()
+    with pytest.raises(CredentialsError, match="token"):
+        await asyncref.scan(place[0], storage_options={"endpoint_url": place[1].endpoint, "region": "us-east-1"})
 
 
 async def test_a_token_that_ends_in_mid_scan_is_one_error_and_the_scan_goes_on_with_a_new_one(

@@ -178,6 +178,22 @@ def test_a_page_that_contradicts_itself_is_an_error(entry, envelope):
         page.read(one(entry, envelope=envelope), "objects")
 
 
+@pytest.mark.parametrize("plain", [" ", "é", "&#32;", "&#233;", "\U0001f300"])
+@pytest.mark.parametrize("is_compiled", [True, False])
+@pytest.mark.parametrize("count", [0, 1, 1000])
+def test_a_page_that_says_it_encodes_keys_and_does_not_encode_all_is_an_error(plain, is_compiled, count, monkeypatch):
+    if not is_compiled:
+        monkeypatch.setattr(shape, "_entries", None)
+        monkeypatch.setattr(columns, "_entries", None)
+    encoded = "".join(GOOD.replace("<Key>k", f"<Key>k+{number:04d}%C3%A9") for number in range(count))
+    envelope = "<IsTruncated>false</IsTruncated><EncodingType>url</EncodingType>"
+    assert len(page.read(one(encoded, envelope=envelope), "objects").keys) == count
+    mixed = encoded + GOOD.replace("<Key>k", f"<Key>k{plain}l")
+    assert len(page.read(one(mixed), "objects").keys) == count + 1  # it does not say so: no word against that
+    with pytest.raises(OddPageError, match="not encoded"):
+        page.read(one(mixed, envelope=envelope), "objects")
+
+
 def test_a_document_type_is_refused():
     body = b'<!DOCTYPE x [<!ENTITY e "k">]>' + one(GOOD.replace("<Key>k", "<Key>&e;"))
     with pytest.raises(OddPageError, match="document type"):

@@ -15,6 +15,7 @@ from benchmarks.peers import PEERS
 from benchmarks.report import Demand, Result, publish, worst
 from benchmarks.store.process import running
 from benchmarks.store.render import Spec
+from tests.servers import need
 
 QUICK = {
     "scan": ["--keys", "3000"],
@@ -38,6 +39,8 @@ QUICK = {
 
 @pytest.mark.parametrize("name", QUICK)
 def test_a_benchmark_writes_its_figures_with_commit_and_machine(name: str, tmp_path: Path) -> None:
+    if name == "http":
+        need(("nginx",), install="apt-get install --no-install-recommends nginx")
     assert main([name, "--quick", "--out", str(tmp_path), *QUICK[name]]) == 0
     found = json.loads((tmp_path / f"{name}.json").read_text())
     assert found["schema"] == "asyncref.benchmark/1"

@@ -174,6 +174,23 @@ async def test_files_and_references_without_pins_are_held_by_nothing(tmp_path):
     assert codes(await asyncref.audit(manifest)) == {"by-name": 2}
 
 
+async def test_a_web_server_s_files_without_etags_are_mere_urls_and_what_was_overwritten_is_lost(nginx, served, bucket):
+    folder = served / bucket
+    folder.mkdir()
+    for name in ("cut", "gone", "kept"):
+        (folder / name).write_bytes(b"as it was")
+    urls = folder / "urls.txt"
+    urls.write_text("".join(f"{nginx.bare}/{bucket}/{name}\n" for name in ("cut", "gone", "kept")))
+    manifest = await asyncref.scan(str(urls))
+    assert all(entry.pin.version and entry.digest == entry.ref for entry in manifest)
+    (folder / "cut").write_bytes(b"cut")
+    (folder / "gone").unlink()
+    assert codes(await asyncref.audit(manifest)) == {"lost": 2, "by-name": 3}
+    manifest = await asyncref.scan(f"{nginx.bare}/{bucket}/kept")
+    assert codes(await asyncref.audit(manifest)) == {"by-name": 1}
+    assert codes(await asyncref.audit(f"{nginx.url}/{bucket}/kept")) == {"versioning-off": 1}
+
+
 def test_rules_that_cannot_touch_what_is_pinned_are_no_findings():
     pinned = Pinned(uri="s3://b/", entries=3, versions=3, under={"": 3, "x/": 0})
     old = Rule(name="r", effect="expire", of="old", after_days=1)

@@ -124,6 +124,32 @@ def test_the_command_prices_a_scan_a_fetch_and_an_estimate(tmp_path: Path, capsy
         assert main(["scan", "memory://bucket/data/", "--estimate", "--include", "*.jpg"]) == 2
 
 
+def test_every_report_of_what_asked_a_storage_has_its_cost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASYNCREF_REGISTRY", f"sqlite:///{tmp_path}/registry.db")
+    (tmp_path / "prices.toml").write_text(MEMORY)
+    prices, uri = ["--prices", str(tmp_path / "prices.toml")], "memory://bucket/data/"
+    store = MemoryStore(versioned=True)
+    store.seed("data/a", b"x")
+    with mounted(store):
+        assert main(["scan", uri, "-o", str(tmp_path / "m.parquet")]) == 0
+        capsys.readouterr()
+        sent = {}
+        for words in (["log", "set", uri], ["status", "set"], ["audit", "set"], ["audit", uri]):
+            before = store.requests.total()
+            assert main([*words, *prices, "--json"]) == 0
+            requests = store.requests.total() - before
+            said = orjson.loads(capsys.readouterr().out)["cost"]["requests"]
+            sent[words[0], words[-1]] = requests
+            assert 0.0005 * requests <= said <= 0.005 * requests
+            assert main([*words, *prices]) == 0
+            assert re.search(r"^cost +about EUR \S+ for requests \(ours\)$", capsys.readouterr().out, re.MULTILINE)
+        assert sent["audit", "set"] > sent["status", "set"] > 0
+        assert main(["log", "file", str(tmp_path / "m.parquet"), *prices, "--json"]) == 0
+        assert orjson.loads(capsys.readouterr().out)["cost"] is None
+
+
 def source(scheme: str, endpoint: str | None = None, container: str = "b") -> Source:
     return Source(uri="u", scheme=scheme, container=container, endpoint=endpoint)
 

@@ -146,7 +146,28 @@ async def test_a_file_tree_is_compared_by_content_and_not_by_time(tmp_path):
     (tmp_path / "b").write_bytes(b"B")
     (tmp_path / "c").unlink()
     assert kinds(await status(pinned)) == [("changed", "b"), ("gone", "c")]
-    for name in ("a", "b"):
-        (tmp_path / name).unlink()
-    tmp_path.rmdir()
-    assert (await status(pinned)).counts["gone"] == 3
+
+
+@pytest.mark.parametrize("slash", ["/", ""])
+@pytest.mark.parametrize("left", [None, "empty"])
+async def test_a_mount_that_is_not_there_is_an_error_and_not_gone_files(tmp_path, slash, left):
+    folder = tmp_path / "mount"
+    folder.mkdir()
+    (folder / "a").write_bytes(b"a")
+    pinned = await scanned(f"file://{folder}{slash}")
+    folder.rename(tmp_path / "away")
+    if left:
+        folder.mkdir()
+    with pytest.raises(ContainerNotFoundError, match="mounted") as caught:
+        await status(pinned)
+    assert f"file://{folder}/" in str(caught.value)
+
+
+async def test_files_are_gone_where_their_folder_is_not_empty(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/a").write_bytes(b"a")
+    pinned = await scanned(f"file://{tmp_path}/")
+    single = await scanned(f"file://{tmp_path}/sub/a")
+    (tmp_path / "sub/a").unlink()
+    assert (await status(pinned)).counts["gone"] == 1
+    assert (await status(single)).counts["gone"] == 1

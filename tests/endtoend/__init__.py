@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -109,13 +108,3 @@ class Folder:
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
             (self.root / key).unlink()
-
-
-def noise(length: int, seed: str) -> bytes:
-    """Bytes that differ everywhere, the same for the same arguments."""
-    return hashlib.shake_128(seed.encode()).digest(length)
-
-
-def tree(root: Path) -> dict[str, bytes]:
-    """Every file below a folder, temporaries and markers included."""
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}

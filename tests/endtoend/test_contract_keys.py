@@ -10,7 +10,8 @@ import pytest
 import asyncref
 from asyncref import blocking as ar
 from asyncref.errors import BadKeyError, FetchError, PathConflictError
-from tests.endtoend import Bucket, Folder, Place, noise, tree
+from tests.endtoend import Bucket, Folder, Place
+from tests.same_tree import noise, tree
 
 BAD = "a/../b"
 SIBLINGS = ("mnist2/x", "mnist-old/x")

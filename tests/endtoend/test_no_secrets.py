@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,15 +16,18 @@ import orjson
 import pyarrow.parquet as pq
 import pytest
 from azure.storage.blob import ContainerSasPermissions, generate_container_sas
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 import asyncref
 from asyncref.cli.output import emit_json
 from asyncref.errors import AsyncrefError, InvalidURIError
 from asyncref.model import Limits
 from asyncref.registry import Registry
-from tests.endtoend import noise
+from tests.same_tree import noise
 from tests.servers.azurite import ACCOUNT, KEY
 from tests.servers.google import Stored, replayed
+from tests.servers.identity import IDENTITY_HEADER, identities
 from tests.servers.proxy import Cut, Fault, Proxy, Reset, Status
 
 QUICK = Limits(attempts=2, backoff_s=0.001, backoff_max_s=0.002, connect_timeout_s=1)
@@ -56,7 +59,7 @@ class Way:
     uri: str
     proxy: Proxy
     options: dict[str, Any]
-    secrets: tuple[str, ...]
+    secrets: Sequence[str]
     given: dict[str, Any]
     elsewhere: dict[str, Any] | None = None
     faults: tuple[Fault, ...] = (Status(403, DENIED),)
@@ -187,15 +190,80 @@ def of_azure_connection_string(blobs: Any) -> Way:
 
 
 @pytest.fixture
-async def of_google_token(proxy_to: Callable[[str], Proxy]) -> AsyncIterator[Way]:
-    token = "ya29.hidden/google+token"
+async def of_azure_bearer(blobs: Any, azurite: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Way]:
+    """A managed identity's token. Azurite takes none over HTTP, so the container is public; the token goes there all the same."""
+    azurite.container(blobs[0]).set_container_access_policy({}, public_access="container")
+    async with identities() as given:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", f"{given.url}/msi")
+        monkeypatch.setenv("IDENTITY_HEADER", IDENTITY_HEADER)
+        way = azure_way(blobs)
+        given.given.append(IDENTITY_HEADER)
+        yield replace(way, secrets=given.given, faults=ALL_FAULTS)  # every token that is yet to be given, too
+        assert len(given.given) > 1
+
+
+GOOGLE_SECRETS = {
+    "token": ("ya29.hidden/google+token",),
+    "refresh_token": ("good-refresh", "hidden-client/secret+x", "ya29.secret-"),
+    "service_account": ("ya29.secret-",),
+}
+
+
+@pytest.fixture(scope="module")
+def private_key() -> str:
+    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    text = made.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return text.decode()
+
+
+async def google_way(kind: str, proxy_to: Callable[[str], Proxy], private_key: str) -> AsyncIterator[Way]:
+    (first, *_), secrets = GOOGLE_SECRETS[kind], GOOGLE_SECRETS[kind]
     async with replayed() as google:
-        google.public, google.valid = False, {token}
+        google.public, google.valid = False, {first}
         google.objects = {f"set/{key}": Stored(body, 7) for key, body in OBJECTS.items()}
+        token: Any = {
+            "token": first,
+            "refresh_token": {
+                "type": "authorized_user",
+                "client_id": "id",
+                "client_secret": "hidden-client/secret+x",
+                "refresh_token": "good-refresh",
+                "token_uri": f"{google.url}/token",
+            },
+            "service_account": {
+                "type": "service_account",
+                "project_id": "mine",
+                "client_email": "robot@mine.iam.gserviceaccount.com",
+                "private_key": private_key,
+                "token_uri": f"{google.url}/token",
+            },
+        }[kind]
+        if kind == "service_account":
+            secrets = (*secrets, private_key.splitlines()[5])
         proxy = proxy_to(google.url)
         options = {"endpoint_url": proxy.endpoint, "token": token}
         elsewhere = {**options, "endpoint_url": "http://127.0.0.1:1"}
-        yield Way("gs://bucket/set/", proxy, options, (token,), options, elsewhere, ALL_FAULTS)
+        yield Way("gs://bucket/set/", proxy, options, secrets, options, elsewhere, ALL_FAULTS)
+
+
+@pytest.fixture
+async def of_google_token(proxy_to: Callable[[str], Proxy], private_key: str) -> AsyncIterator[Way]:
+    async for way in google_way("token", proxy_to, private_key):
+        yield way
+
+
+@pytest.fixture
+async def of_google_refresh_token(proxy_to: Callable[[str], Proxy], private_key: str) -> AsyncIterator[Way]:
+    async for way in google_way("refresh_token", proxy_to, private_key):
+        yield way
+
+
+@pytest.fixture
+async def of_google_service_account(proxy_to: Callable[[str], Proxy], private_key: str) -> AsyncIterator[Way]:
+    async for way in google_way("service_account", proxy_to, private_key):
+        yield way
 
 
 def web_way(served: Path, bucket: str, proxy: Proxy, *secrets: str, **options: Any) -> Way:
@@ -219,8 +287,9 @@ def of_http_bearer(nginx: Any, served: Path, bucket: str, proxy_to: Callable[[st
 
 
 WAYS = (
-    *("s3_options", "s3_environment", "s3_through_a_proxy", "azure_sas", "azure_key", "azure_connection_string"),
-    *("google_token", "http_password", "http_bearer"),
+    *("s3_options", "s3_environment", "s3_through_a_proxy"),
+    *("azure_sas", "azure_key", "azure_connection_string", "azure_bearer"),
+    *("google_token", "google_refresh_token", "google_service_account", "http_password", "http_bearer"),
 )
 
 
@@ -313,6 +382,29 @@ async def test_no_secret_is_left_said_or_logged(
     for secret in way.secrets:
         for form in forms(secret):
             assert form not in everything, everything[max(0, everything.index(form) - 300) :][:600]
+
+
+async def test_no_client_s_key_is_left_said_or_logged(
+    nginx: Any, served: Path, bucket: str, seen: Seen, home: Path
+) -> None:
+    """No proxy can stand in a connection of two certificates, so what breaks is who is trusted and which key it is."""
+    (served / bucket).mkdir()
+    (served / bucket / "a").write_bytes(b"one")
+    authority, uri = nginx.authority, f"{nginx.mutual}/{bucket}/"
+    server_key = authority.ca.with_name("server.key")
+    right = {"verify": str(authority.ca), "client_cert": (str(authority.client_pem), str(authority.client_key))}
+    manifest = await asyncref.scan(uri, storage_options=right)
+    manifest.save(home / "m.parquet")
+    await asyncref.fetch(manifest, home / "out", storage_options=right)
+    wrong_pair = {**right, "client_cert": (str(authority.client_pem), str(server_key))}
+    for options in (wrong_pair, {"verify": right["verify"]}, {"client_cert": right["client_cert"]}):
+        await failed(seen, asyncref.scan(uri, storage_options=options, limits=QUICK))
+    seen.texts += [repr(manifest.sources), repr(manifest.record.to_json())]
+    everything = "\n".join([*seen.texts, *written(home)])
+    assert uri in everything
+    for file in (authority.client_key, server_key):
+        for line in file.read_text().splitlines()[1:-1]:
+            assert line not in everything
 
 
 @pytest.mark.parametrize(

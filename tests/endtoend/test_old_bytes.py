@@ -9,7 +9,8 @@ import pytest
 import asyncref
 from asyncref import blocking as ar
 from asyncref.errors import FetchError
-from tests.endtoend import Bucket, noise, tree
+from tests.endtoend import Bucket
+from tests.same_tree import noise, tree
 
 FILES = {
     f"{folder}/{number:03}.bin": noise(1 + 997 * number, f"{folder}{number}") for folder in "ab" for number in range(20)

@@ -211,7 +211,7 @@ def test_a_cached_file_that_grew_is_not_the_object(tmp_path: Path) -> None:
         assert not cache.take("ab" * 20, 3, temporary)
         assert os.fstat(temporary.fd).st_size == 0
     finally:
-        target.discard(temporary)
+        temporary.discard()
 
 
 def test_buckets_of_one_name_on_two_servers_are_two_places() -> None:
@@ -263,7 +263,7 @@ for turn in range(300):
         wrong += (Path(temporary.path).read_bytes() != noise(5000, key))
     else:
         cache.add(key, 5000, noise(5000, key), None)
-    target.discard(temporary)
+    temporary.discard()
 print(wrong, cache.hits, cache.failure)
 """
 
@@ -285,4 +285,4 @@ def test_processes_that_add_take_and_evict_at_once_see_no_wrong_byte(tmp_path: P
     assert sum(path.stat().st_size for path in objects(cache)) <= 100_000
     temporary = Target(tmp_path).open("f", 0)
     assert not cache.take("f" * 40, 5000, temporary)
-    Target(tmp_path).discard(temporary)
+    temporary.discard()

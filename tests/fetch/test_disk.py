@@ -135,10 +135,97 @@ def test_a_disk_that_fills_up_ends_the_fetch_with_one_error_and_no_temporary(tmp
     assert report["left"] > report["failed"] == 0
 
 
+def test_where_no_space_can_be_reserved_nothing_is_written_to_the_file(tmp_path: Path) -> None:
+    """A ramfs has no fallocate."""
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode
+    ):
+        pytest.skip("no user namespaces here (unshare -rm); run on Linux where they are allowed")
+    script = """if True:
+        import os, sys
+        from asyncref.engine.fetch.disk import reserve
+        fd = os.open(sys.argv[1] + "/file", os.O_RDWR | os.O_CREAT)
+        reserve(fd, 2**24)
+        print(os.fstat(fd).st_size, os.fstat(fd).st_blocks)
+    """
+    mount = 'mount -t ramfs none "$1" && exec "$2" -c "$3" "$1"'
+    command = ["unshare", "-rm", "sh", "-c", mount, "sh", str(tmp_path), sys.executable, script]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    assert ended.stdout == f"{2**24} 0\n"
+
+
 @pytest.mark.parametrize("root", ["out", "."])
 def test_a_read_only_target_is_one_error(tmp_path: Path, root: str) -> None:
     assert on_a_small_disk(tmp_path, "1000", options="ro", root=root).startswith("4 cannot write to ")
     assert "read-only file system" in on_a_small_disk(tmp_path, "1000", options="ro", root=root)
+
+
+WITHOUT_PRIVILEGE = """
+import asyncio, sys
+from pathlib import Path
+from asyncref.engine.fetch import fetch
+from asyncref.errors import AsyncrefError
+from asyncref.testing import mounted
+from tests.fetch import pinned
+from tests.fetch.test_disk import store_of
+root, whole, overwrite, keys = Path(sys.argv[1]), sys.argv[2] == "whole", sys.argv[3] == "overwrite", sys.argv[4:]
+store = store_of(**dict.fromkeys(keys, 1000))
+with mounted(store):
+    try:
+        asyncio.run(fetch(pinned(store), root, whole=whole, overwrite=overwrite))
+    except AsyncrefError as error:
+        print(error.exit_code, str(error).replace(chr(10), " "), *[failure.path for failure in error.failures])
+print(store.requests["get"])
+"""
+
+
+def without_privilege(root: Path, *options: str) -> list[str]:
+    """What a fetch says that obeys the modes of folders, as root does not; and how many objects it asked for."""
+    obey = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    if obey and shutil.which("setpriv") is None:
+        pytest.skip("no setpriv here (util-linux), and root may write everywhere")
+    command = [*obey, sys.executable, "-c", WITHOUT_PRIVILEGE, str(root), *options]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    return ended.stdout.split("\n")[:-1]
+
+
+@pytest.mark.parametrize("keys", [["a", "b"], ["deep/a", "other/b"]])
+@pytest.mark.parametrize("overwrite", ["keep", "overwrite"])
+def test_a_target_that_is_closed_to_this_user_is_one_error_before_anything_is_fetched(
+    keys: list[str], overwrite: str, tmp_path: Path
+) -> None:
+    root = tmp_path / "out"
+    for key in keys if overwrite == "overwrite" else []:
+        (root / key).parent.mkdir(parents=True, exist_ok=True)
+        (root / key).write_bytes(b"x" * (1000 if key.endswith("a") else 7))
+    root.mkdir(exist_ok=True)
+    for folder in (*root.iterdir(), root):
+        folder.chmod(0o555)
+    said, asked = without_privilege(root, "in place", overwrite, *keys)
+    assert said.startswith(f"4 cannot write to {root}: permission denied")
+    assert said.endswith("a folder that this user may write to")  # and no entry
+    assert asked == "0"
+    assert "permission denied" in without_privilege(root / "new", "whole", "keep", "a")[0]
+
+
+def test_a_folder_in_it_that_is_closed_fails_its_entries_alone_and_before_they_are_fetched(tmp_path: Path) -> None:
+    root = tmp_path / "out"
+    (root / "closed").mkdir(parents=True)
+    (root / "closed").chmod(0o555)
+    said, asked = without_privilege(root, "in place", "keep", "closed/a", "closed/deep/b", "open/c", "d")
+    assert said.endswith("closed/a closed/deep/b")
+    assert asked == "2"
+
+
+def test_a_target_with_nothing_to_do_need_not_be_open(tmp_path: Path) -> None:
+    root = tmp_path / "out"
+    assert without_privilege(root, "in place", "keep", "a", "deep/b") == ["2"]
+    for folder in (root / "deep", root):
+        folder.chmod(0o555)
+    assert without_privilege(root, "in place", "keep", "a", "deep/b") == ["0"]
 
 
 async def test_a_file_larger_than_the_system_allows_fails_alone(tmp_path: Path) -> None:

@@ -455,7 +455,7 @@ async def test_a_second_fetch_of_the_same_file_at_the_same_time_is_refused(tmp_p
         with mounted(store), pytest.raises(FetchError, match="another fetch"):
             await fetch(pinned(store), tmp_path)
     finally:
-        target.discard(held)
+        held.discard()
 
 
 async def test_two_processes_do_not_build_the_same_folder(tmp_path: Path) -> None:

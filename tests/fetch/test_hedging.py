@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import errno
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
+from asyncref.backends.base import Body
 from asyncref.engine.fetch import fetch, hedging
 from asyncref.engine.fetch.hedging import Flight, Hedging
 from asyncref.engine.fetch.plan import Part
 from asyncref.engine.scan import Target, scan
 from asyncref.loaders import stream
 from asyncref.manifest import Manifest
-from asyncref.model import Limits
-from tests.fetch import noise, tree
+from asyncref.model import Limits, ReadRequest
+from asyncref.testing import MemoryBackend, MemoryStore, mounted
+from tests.fetch import noise, pinned, tree
 from tests.servers import S3Server, wait_until
 from tests.servers.proxy import Delay, Proxy, Stall, Status
 
@@ -129,3 +135,74 @@ async def test_a_second_request_that_fails_leaves_the_first_alone(
     options = {**moto.storage_options, "endpoint_url": proxy.endpoint}
     async with stream(await scanned(moto, bucket), storage_options=options, limits=LIMITS) as items:
         assert {item.path: item.data async for item in items} == filled
+
+
+class Scripted(MemoryBackend):
+    """Reads of `slow`: the first answers once the second was sent, the second as `second` says. `z` comes after `slow`."""
+
+    calls = 0
+    sent = anyio.Event()
+    ended = False
+    ended_in_time: bool | None = None
+    final: Path
+    error: Exception | None = None
+
+    @asynccontextmanager
+    async def read(self, request: ReadRequest) -> AsyncIterator[Body]:
+        kind = type(self)
+        async with super().read(request) as body:
+            kind.calls += request.key == "slow"
+            is_second = request.key == "slow" and kind.calls > 1
+            if request.key == "slow" and not is_second:
+                await kind.sent.wait()
+            if request.key == "z":
+                await asyncio.to_thread(wait_until, kind.final.exists, what="the file")
+                kind.ended_in_time = kind.ended
+            yield replace(body, chunks=self._never()) if is_second else body
+
+    async def _never(self) -> AsyncIterator[bytes]:
+        kind = type(self)
+        kind.sent.set()
+        try:
+            if kind.error is not None:
+                raise kind.error
+            await anyio.sleep_forever()
+            yield b""
+        finally:
+            await checkpoint_shielded()
+            kind.ended = True
+
+
+async def checkpoint_shielded() -> None:
+    """An end that takes its time, as that of a write in a thread does."""
+    with anyio.CancelScope(shield=True):
+        await anyio.sleep(0.2)
+
+
+@pytest.mark.parametrize("error", [None, OSError(errno.EIO, "the disk"), RuntimeError("a slip")])
+async def test_a_second_request_ends_before_its_part_counts_as_done(
+    error: Exception | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it goes on to write to a file that has its name, or to another one whose number its descriptor came to be."""
+    monkeypatch.setattr(hedging, "LEAST_S", 0.2)
+    kind = type("Once", (Scripted,), {"sent": anyio.Event(), "final": tmp_path / "slow", "error": error})
+    monkeypatch.setattr("asyncref.testing.memory.MemoryBackend", kind)
+    store = MemoryStore()
+    for number in range(60):
+        store.seed(f"o{number:02}", noise(2000, str(number)))
+    store.seed("slow", noise(2000))
+    store.seed("z", noise(5000))
+    with mounted(store), anyio.fail_after(60):
+        await fetch(pinned(store), tmp_path, limits=LIMITS)
+    assert tree(tmp_path)["slow"] == noise(2000)
+    assert (kind.calls >= 2, kind.ended_in_time) == (True, True)
+
+
+def test_what_failed_as_a_second_request_may_be_sent_again() -> None:
+    one, watch = flight(0.0), seasoned()
+    assert watch.late([one], 10.0) == [one]
+    watch.landed(one, again=True)
+    assert watch.late([one], 10.5) == [one]
+    watch.landed(one, again=False)
+    assert watch.late([one], 11.0) == []
+    assert watch.flying == 0

@@ -104,7 +104,7 @@ async def test_a_large_file_is_summed_in_slices_as_in_one_piece(
         sink = FileSink(target.open("f", 0), Threads(2))
         await sink.write(0, [noise(size)])
         assert await sink.sum(algorithm) == sum_of(algorithm, noise(size))
-        target.discard(sink.temporary)
+        sink.temporary.discard()
 
 
 def stated(store: MemoryStore, checksum: str) -> Manifest:

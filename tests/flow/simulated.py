@@ -72,6 +72,7 @@ def simulate(
     workers: int = 64,
     seed: int = 0,
     late_s: float = 0.0,
+    lag_s: Callable[[float], float] = lambda _: 0.0,
     jitter: float = 0.2,
 ) -> Seen:
     """Let workers send one request after another until the time is over.
@@ -83,6 +84,7 @@ def simulate(
         workers: Requests at hand at any time.
         seed: Of latencies and lateness.
         late_s: Most lateness of a timer; uniform.
+        lag_s: How late the client's event loop is at a time; answers are seen four times as late.
         jitter: Latency varies by this share to both sides.
     """
     chance = random.Random(seed)
@@ -93,13 +95,14 @@ def simulate(
     now_s = 1000.0
     end_s = now_s + seconds
     timer = held = False
-    answer_ok, answer_refused, wake = 0, 1, 2
+    answer_ok, answer_refused, wake, tick = 0, 1, 2, 3
 
     def push(when_s: float, kind: int, sent_s: float = 0.0, tries: int = 0) -> None:
         nonlocal order
         order += 1
         heapq.heappush(events, (when_s, order, kind, sent_s, tries))
 
+    push(now_s + 0.1, tick)
     while now_s < end_s:
         while waiting:
             wait_s = controller.admit(now_s, queued=held)
@@ -117,13 +120,16 @@ def simulate(
             seen.refused.append(refused)
             seen.most_tries = max(seen.most_tries, tries)
             seen.most_in_flight = max(seen.most_in_flight, controller.in_flight)
-            took_s = server.latency_s * (1 + chance.uniform(-jitter, jitter))
+            took_s = server.latency_s * (1 + chance.uniform(-jitter, jitter)) + 4 * lag_s(now_s - 1000.0)
             push(now_s + took_s, answer_refused if refused else answer_ok, now_s, tries)
-        if not events:
+        if len(events) == 1:
             raise AssertionError("nothing under way and nobody is let pass")
         now_s, _, kind, sent_s, tries = heapq.heappop(events)
         if kind == wake:
             timer = False
+        elif kind == tick:
+            controller.lagged(lag_s(now_s - 1000.0))
+            push(now_s + 0.1, tick)
         else:
             server.in_flight -= 1
             if kind == answer_refused:

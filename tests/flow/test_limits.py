@@ -94,6 +94,14 @@ def test_a_busy_client_is_not_read_as_a_slow_server() -> None:
     assert controller.statistics()["lag_s"] == pytest.approx(0.06, rel=0.01)
 
 
+@pytest.mark.parametrize("lag_s", [0.05, 0.15, 0.3])
+def test_a_moment_in_which_the_client_was_busy_does_not_hold_the_window_for_good(lag_s: float) -> None:
+    controller = Controller(Limits(concurrency=1000), most=8)
+    server = TokenServer(lambda _: math.inf, latency_s=0.1)
+    simulate(controller, server, seconds=6, workers=1000, lag_s=lambda now_s: lag_s * (0.15 < now_s < 0.25))
+    assert controller.statistics()["window"] == 1000
+
+
 def test_statistics_show_the_state() -> None:
     controller = Controller(Limits(), most=64)
     simulate(controller, TokenServer(lambda _: 100), seconds=10)

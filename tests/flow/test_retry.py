@@ -11,7 +11,16 @@ import pytest
 
 from asyncref.engine.flow import Lane, Meter
 from asyncref.engine.flow.gate import Gate
-from asyncref.errors import NotFoundError, RetryableError, ServerError, ThrottledError
+from asyncref.errors import (
+    BrokenBodyError,
+    ConnectionFailedError,
+    NotFoundError,
+    OrderError,
+    ProtocolError,
+    RetryableError,
+    ServerError,
+    ThrottledError,
+)
 from asyncref.model import Limits
 
 QUICK = Limits(attempts=4, backoff_s=0.001, backoff_max_s=0.002)
@@ -56,6 +65,67 @@ async def test_the_last_error_is_raised_when_the_attempts_are_used_up(error: Ret
     assert meter.requests == {"get": 4}
 
 
+async def test_an_outage_of_a_server_that_had_answered_is_waited_for() -> None:
+    lane, meter = made(Limits(attempts=4, backoff_s=0.001, backoff_max_s=0.002))
+    began_s = 0.0
+
+    async def send() -> float:
+        if time.monotonic() - began_s < 0.3:
+            raise ConnectionFailedError("nobody there")
+        return time.monotonic()
+
+    await lane.call(answering(7))
+    began_s = time.monotonic()
+    assert await lane.call(send) - began_s >= 0.3
+    assert meter.requests["get"] > 5
+
+
+@pytest.mark.parametrize("attempts", [1, 4])
+async def test_an_outage_without_an_end_is_an_error(attempts: int) -> None:
+    lane, meter = made(Limits(attempts=attempts, backoff_s=0.0001, backoff_max_s=0.0002))
+    await lane.call(answering(7))
+    began_s = time.monotonic()
+    with pytest.raises(ServerError):
+        await lane.call(answering(*[ServerError("500")] * 10_000))
+    assert (time.monotonic() - began_s >= 0.06) == (attempts > 1)
+    assert (meter.requests["get"] == 2) == (attempts == 1)
+
+
+async def test_a_try_that_brought_bytes_is_not_counted() -> None:
+    lane, meter = made()
+    came = 0
+
+    async def send() -> int:
+        nonlocal came
+        came += 2**16
+        if came < 50 * 2**16:
+            raise BrokenBodyError("cut")
+        return came
+
+    assert await lane.call(send, came=lambda: came) == 50 * 2**16
+    came = 0
+    with pytest.raises(BrokenBodyError):
+        await made()[0].call(send)
+    assert meter.requests == {"get": 50}
+
+
+async def test_a_page_that_cannot_be_read_is_asked_for_twice_more_and_no_refusal_is() -> None:
+    def lane() -> Lane:
+        return Lane("list", limits=Limits(backoff_s=0.001), meter=Meter(), most=8)
+
+    odd = ProtocolError("a web page")
+    assert await lane().call(answering(odd, odd, 7)) == 7
+    for last in (
+        odd,
+        ProtocolError("refused", code="status 400"),
+        OrderError("keys out of order"),
+        NotFoundError("404"),
+    ):
+        with pytest.raises(type(last)) as caught:
+            await lane().call(answering(odd, odd, last, 7))
+        assert caught.value is last
+
+
 async def test_a_final_answer_is_raised_at_once() -> None:
     lane, meter = made()
     with pytest.raises(NotFoundError):
@@ -77,6 +147,23 @@ async def test_a_named_pause_holds_back_requests_that_were_not_refused() -> None
         await asyncio.sleep(0)
         group.create_task(lane.call(other))
     assert sent_s[0] - began_s >= 0.1
+
+
+@pytest.mark.parametrize("pause_s", [86_400.0, 1e9, float("inf"), float("nan")])
+async def test_a_pause_beyond_the_bound_is_an_error_at_once_and_holds_nobody_back(pause_s: float) -> None:
+    lane, meter = made()
+    refusal = ThrottledError("slow down", uri="s3://b/", code="503", retry_after_s=pause_s)
+    with pytest.raises(ThrottledError, match=r"s3://b/: slow down, for .* s \(503\); .*retry_after_max_s"):
+        await lane.call(answering(refusal, 7))
+    assert await asyncio.wait_for(lane.call(answering(7)), 30) == 7
+    assert (meter.requests["get"], meter.throttled) == (2, 1)
+
+
+async def test_a_longer_pause_may_be_allowed() -> None:
+    lane, _ = made(Limits(retry_after_max_s=0.02))
+    assert await lane.call(answering(ThrottledError("503", retry_after_s=0.02), 7)) == 7
+    with pytest.raises(ThrottledError):
+        await lane.call(answering(ThrottledError("503", retry_after_s=0.03), 7))
 
 
 async def test_a_server_that_refuses_everything_ends_the_run_long_before_every_request_had_its_tries() -> None:

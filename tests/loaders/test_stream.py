@@ -17,7 +17,7 @@ from aiohttp import web
 import asyncref
 from asyncref.engine.fetch import Checksum
 from asyncref.engine.scan import Target, scan
-from asyncref.errors import ChangedError, ConnectionFailedError, ContainerNotFoundError, OptionError
+from asyncref.errors import ChangedError, ConnectionFailedError, ContainerNotFoundError, OptionError, UsageError
 from asyncref.globs import Filter
 from asyncref.loaders import Ranges, stream
 from asyncref.manifest import Manifest
@@ -326,3 +326,27 @@ async def test_each_item_says_whether_a_checksum_confirmed_it(tmp_path: Path) ->
     for checksum, checked in (("auto", True), ("never", False)):
         async with stream(manifest, checksum=cast("Checksum", checksum)) as items:
             assert [item.checked async for item in items] == [checked]
+
+
+async def test_a_stream_that_was_left_says_so(store: MemoryStore) -> None:
+    """The run was cancelled, the consumer was not."""
+    contents = filled(store, 50)
+    items = stream(pinned(store))
+    with pytest.raises(UsageError, match="inside"):
+        await anext(items)
+    async with items:
+        assert (await anext(items)).data == contents["0000"]
+    for _ in range(2):
+        with pytest.raises(UsageError, match="inside"):
+            await anext(items)
+
+
+async def test_who_waits_while_another_task_leaves_is_told(store: MemoryStore) -> None:
+    filled(store, 1)
+    store.latency_s = 3600
+    items = stream(pinned(store))
+    async with items:
+        waiting = asyncio.create_task(anext(items))
+        await anyio.wait_all_tasks_blocked()
+    with pytest.raises(UsageError, match="left"):
+        await waiting

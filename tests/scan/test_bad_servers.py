@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 
 import anyio
 import pyarrow as pa
@@ -13,7 +14,7 @@ import pytest
 
 from asyncref.backends import s3 as backend
 from asyncref.engine.scan import Target, scan
-from asyncref.engine.scan.advance import MOST_EMPTY, Advance
+from asyncref.engine.scan.advance import MOST_EMPTY, MOST_OF_ONE, Advance
 from asyncref.errors import AsyncrefError, BrokenBodyError, ConnectionFailedError, ProtocolError, ServerError
 from asyncref.manifest import Manifest
 from asyncref.model import PAGE_SCHEMA, Cursor, Limits, Page
@@ -80,6 +81,33 @@ def _backwards(answer: Answer) -> None:
     answer.rows.reverse()
 
 
+def _purging(server: Crooked, key: str, *names: str) -> Lie:
+    """No lie: versions that a page has shown are removed before the next one."""
+
+    def lie(answer: Answer) -> None:
+        if any(row[:2] == (key, names[-1]) for row in answer.rows):
+            server.purged |= {(key, name) for name in names}
+
+    return lie
+
+
+def _again(alone: bool) -> Lie:
+    """The first page for ever, or the first key of it, always under new markers."""
+    sent_first: list[tuple[str, str, bool]] = []
+
+    def lie(answer: Answer) -> None:
+        if not sent_first:
+            key = answer.rows[0][0]
+            sent_first.extend([(key, f"w{at}", not at) for at in range(10)] if alone else answer.rows)
+        if not answer.versions:
+            return
+        answer.rows = sent_first if not alone else [(*row[:2], row[2] and answer.number == 1) for row in sent_first]
+        answer.following = sent_first[-1][0], f"new {answer.number}"
+        answer.render()
+
+    return lie
+
+
 def _without_end(answer: Answer) -> None:
     answer.following = None
     answer.body = re.sub(rb"<IsTruncated>\w+</IsTruncated>", b"<IsTruncated>true</IsTruncated>", answer.body)
@@ -93,12 +121,12 @@ UNKNOWABLE = AsyncrefError  # whoever encodes without a word, always, has other 
 
 # What is wrong; what a scan does if it is wrong once, and always: None is a whole manifest.
 LIES: dict[str, tuple[Lie, type[AsyncrefError] | None, type[AsyncrefError] | None]] = {
-    "repeats the markers": (changed(_as_asked), ProtocolError, ProtocolError),
+    "repeats the markers": (changed(_as_asked), None, ProtocolError),
     "goes in circles": (changed(_in_circles), ProtocolError, ProtocolError),
     "truncates the XML": (rewritten(r"</(Contents|Version)>.*", "", 1), None, BrokenBodyError),
     "truncates inside a tag": (rewritten(r"<ETag>.*", "<ETa", 1), None, BrokenBodyError),
-    "loses an element": (rewritten(r"<Size>1</Size>", "", 1), ProtocolError, ProtocolError),
-    "loses a closing tag": (rewritten(r"</Key>", "", 1), ProtocolError, ProtocolError),
+    "loses an element": (rewritten(r"<Size>1</Size>", "", 1), None, ProtocolError),
+    "loses a closing tag": (rewritten(r"</Key>", "", 1), None, ProtocolError),
     "gives a page backwards": (changed(_backwards), None, None),
     "encodes no keys, and says so": (sent(url=False), None, None),
     "encodes keys, and does not say so": (
@@ -106,40 +134,46 @@ LIES: dict[str, tuple[Lie, type[AsyncrefError] | None, type[AsyncrefError] | Non
         ProtocolError,
         UNKNOWABLE,
     ),
-    "encodes in another way": (rewritten("<EncodingType>url<", "<EncodingType>base64<"), ProtocolError, ProtocolError),
-    "breaks an escape": (rewritten(r"<Key>p/", "<Key>p/%zz", 1), ProtocolError, ProtocolError),
-    "is not UTF-8": (rewritten(r"<Key>p/", "<Key>p/%ff", 1), ProtocolError, ProtocolError),
-    "brings a document type": (rewritten(r"^", DOCUMENT, 1), ProtocolError, ProtocolError),
+    "encodes not all of its keys": (rewritten("<Key>p/a[+]b", "<Key>p/a b", 1), None, ProtocolError),
+    "encodes in another way": (rewritten("<EncodingType>url<", "<EncodingType>base64<"), None, ProtocolError),
+    "breaks an escape": (rewritten(r"<Key>p/", "<Key>p/%zz", 1), None, ProtocolError),
+    "is not UTF-8": (rewritten(r"<Key>p/", "<Key>p/%ff", 1), None, ProtocolError),
+    "brings a document type": (rewritten(r"^", DOCUMENT, 1), None, ProtocolError),
     "lies about KeyCount": (rewritten(r"<KeyCount>\d+<", "<KeyCount>999<"), None, None),
     "answers 200 with an error": (sent(body=ERROR), None, ServerError),
-    "answers 200 with a web page": (sent(body=b"<html><body>Log in</body></html>"), ProtocolError, ProtocolError),
+    "answers 200 with a web page": (sent(body=b"<html><body>Log in</body></html>"), None, ProtocolError),
     "answers 200 with nothing": (sent(body=b""), None, BrokenBodyError),
-    "says that more follows, without a marker": (_without_end, ProtocolError, ProtocolError),
-    "says not whether more follows": (rewritten(r"<IsTruncated>\w+</IsTruncated>", ""), ProtocolError, ProtocolError),
+    "says that more follows, without a marker": (_without_end, None, ProtocolError),
+    "says not whether more follows": (rewritten(r"<IsTruncated>\w+</IsTruncated>", ""), None, ProtocolError),
     "drops the connection": (sent(cut=0), None, BrokenBodyError),
     "drops the connection in mid-page": (sent(cut=600), None, BrokenBodyError),
     "stalls in mid-page": (sent(cut=600, then="stall"), None, BrokenBodyError),
     "never answers": (sent(silent=True), None, BrokenBodyError),
     "is down for a moment": (sent(status=500, body=ERROR), None, ServerError),
 }
+OBJECT_LIES: dict[str, tuple[Lie, type[AsyncrefError] | None, type[AsyncrefError] | None]] = {
+    "loses an entry that it counts": (rewritten(r"<Contents>.*?</Contents>", "", 1), None, UNKNOWABLE),
+}
 VERSION_LIES: dict[str, tuple[Lie, type[AsyncrefError] | None, type[AsyncrefError] | None]] = {
-    "gives every key two latest versions": (changed(_all_latest), ProtocolError, ProtocolError),
-    "gives no key a latest version": (changed(_no_latest), ProtocolError, ProtocolError),
+    "gives every key two latest versions": (changed(_all_latest), None, ProtocolError),
+    "gives no key a latest version": (changed(_no_latest), None, ProtocolError),
 }
 CASES = [
     pytest.param(
         *lie, versions, at, id=f"{name}, {'versions' if versions else 'objects'}, {'always' if at is None else at}"
     )
     for versions in (0, 2)
-    for name, lie in {**LIES, **(VERSION_LIES if versions else {})}.items()
+    for name, lie in {**LIES, **(VERSION_LIES if versions else OBJECT_LIES)}.items()
     for at in (3, None)
     if at or (lie[2] is not UNKNOWABLE and (not versions or name in VERSION_LIES))
 ]
 
 
-async def scanned(server: Crooked) -> Manifest:
+async def scanned(server: Crooked, *, resume: Path | None = None) -> Manifest:
     with anyio.fail_after(30):
-        return await scan([Target(uri=f"s3://{NAME}/p/")], storage_options=server.storage_options, limits=HASTY)
+        return await scan(
+            [Target(uri=f"s3://{NAME}/p/")], storage_options=server.storage_options, limits=HASTY, resume=resume
+        )
 
 
 @pytest.mark.parametrize(("lie", "once", "always", "versions", "at"), CASES)
@@ -164,6 +198,18 @@ async def test_what_a_server_gets_wrong_is_made_good_or_named(
                 await scanned(server)
             assert NAME in str(caught.value)
     assert server.requests["list"] < 100
+
+
+@pytest.mark.parametrize("lie", [LIES["lies about KeyCount"][0], OBJECT_LIES["loses an entry that it counts"][0]])
+async def test_a_server_that_always_counts_more_than_it_sends_is_taken_at_its_rows_and_noted(lie: Lie) -> None:
+    async with crooked_server(KEYS) as server:
+        honest = await scanned(server)
+        asked = server.requests["list"]
+        server.lie, server.lies_at = lie, None
+        manifest = await scanned(server)
+        assert server.requests["list"] <= 2 * asked + 4  # a page was asked for twice, not each
+    assert honest.record.notes == ()
+    assert ["what it counts is not relied on" in note for note in manifest.record.notes] == [True]
 
 
 async def test_a_server_that_listens_and_never_speaks_is_an_error_within_the_bounds() -> None:
@@ -217,6 +263,65 @@ async def test_a_server_that_cannot_start_behind_a_key_is_listed_once_more_not_o
     assert server.requests["list"] < 2 * 30 + 8
 
 
+@pytest.mark.usefixtures("ten_rows")
+@pytest.mark.parametrize("count", [12, 30, 60])
+@pytest.mark.parametrize("at", [0, 5, -1])
+async def test_the_key_behind_one_that_was_passed_over_is_never_lost(count: int, at: int) -> None:
+    keys = [f"p/{number:03d}" for number in range(count)]
+    async with crooked_server(keys, versions=1) as server:
+        server.deep = {keys[at]: 41}
+        honest = await scanned(server)
+        asked, server.drops = server.requests["list"], True
+        manifest = await scanned(server)
+        assert server.requests["list"] > asked
+    assert [f"p/{entry.path}" for entry in manifest] == [f"p/{entry.path}" for entry in honest] == keys
+    assert honest.record.notes == ()
+    assert manifest.record.complete
+
+
+@pytest.mark.parametrize("names", [["v0"], ["v0", "v1", "v2"]])
+@pytest.mark.parametrize("keys", [KEYS, KEYS[:12]])
+async def test_a_latest_version_that_is_purged_between_two_pages_is_no_fault(names: list[str], keys: list[str]) -> None:
+    key = keys[10 - len(names)]  # so that a page ends with the last of those versions
+    async with crooked_server(keys, versions=1) as server:
+        server.deep = {key: 7}
+        server.lie, server.lies_at = _purging(server, key, *names), None
+        manifest = await scanned(server)
+    assert server.purged
+    assert [f"p/{entry.path}" for entry in manifest] == keys
+    assert {entry.path: entry.pin.version for entry in manifest}[key[2:]] == "v0"
+    assert manifest.record.notes == ()
+
+
+def _no_objects(answer: Answer) -> None:
+    if not answer.versions:
+        answer.status, answer.body = 403, b"<Error><Code>AccessDenied</Code><Message>No.</Message></Error>"
+
+
+@pytest.mark.usefixtures("ten_rows")
+async def test_nothing_is_passed_over_where_the_key_behind_it_cannot_be_asked_for() -> None:
+    keys = [f"p/{number:03d}" for number in range(12)]
+    async with crooked_server(keys, versions=1) as server:
+        server.deep, server.drops, server.lie, server.lies_at = {keys[5]: 41}, True, _no_objects, None
+        manifest = await scanned(server)
+    assert [f"p/{entry.path}" for entry in manifest] == keys
+    assert "unproved" in manifest.record.notes[0]
+
+
+@pytest.mark.usefixtures("ten_rows")
+@pytest.mark.parametrize("cut", range(3, 36, 4))
+async def test_a_scan_that_goes_on_behind_a_key_does_not_lose_the_next_one(cut: int, tmp_path: Path) -> None:
+    keys = [f"p/{number:03d}" for number in range(300)]
+    async with crooked_server(keys, versions=1) as server:
+        server.deep = {keys[150]: 41}
+        server.lie, server.lies_at = sent(cut=0), frozenset(range(cut, 1000))
+        with pytest.raises(BrokenBodyError):
+            await scanned(server, resume=tmp_path)
+        server.lie, server.drops = None, True
+        manifest = await scanned(server, resume=tmp_path)
+    assert [f"p/{entry.path}" for entry in manifest] == keys
+
+
 @pytest.mark.parametrize("versions", [False, True])
 @pytest.mark.parametrize("circle", [1, 2, 3, 10, 100])
 @pytest.mark.parametrize("before", [0, 1, 7, 50])
@@ -235,6 +340,23 @@ def test_the_same_rows_under_new_tokens_are_noticed_but_not_many_versions_of_one
         _see(Advance("", versions=False), [_page("key", Cursor(f"{number}")) for number in range(100)])
 
 
+@pytest.mark.usefixtures("ten_rows")
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("split", [False, True])
+async def test_the_same_versions_under_new_markers_for_ever_are_an_error(alone: bool, split: bool) -> None:
+    async with crooked_server(KEYS if split else KEYS[:4], versions=4) as server:
+        server.lie, server.lies_at = _again(alone), None
+        with pytest.raises(ProtocolError, match="advance"):
+            await scanned(server)
+    assert server.requests["list"] < 20
+
+
+def test_versions_of_one_key_for_ever_are_an_error() -> None:
+    pages = (_page("key", Cursor("key", f"{number}"), f"{number}") for number in range(2 * MOST_OF_ONE))
+    with pytest.raises(ProtocolError, match="'key' alone"):
+        _see(Advance("", versions=True), pages)
+
+
 def test_empty_pages_for_ever_are_an_error() -> None:
     pages = [_page(None, Cursor(f"{number}")) for number in range(MOST_EMPTY + 1)]
     _see(Advance("", versions=False), pages[1:])
@@ -242,10 +364,10 @@ def test_empty_pages_for_ever_are_an_error() -> None:
         _see(Advance("", versions=False), pages)
 
 
-def _see(advance: Advance, pages: list[Page]) -> None:
+def _see(advance: Advance, pages: Iterable[Page]) -> None:
     for page in pages:
         advance.saw(page)
 
 
-def _page(key: str | None, cursor: Cursor) -> Page:
-    return Page(EMPTY, key, key, cursor, seen=int(key is not None))
+def _page(key: str | None, cursor: Cursor, version: str | None = None) -> Page:
+    return Page(EMPTY, key, key, cursor, seen=int(key is not None), first_version=version)

@@ -86,7 +86,7 @@ def test_every_key_is_in_one_run_once_and_in_order(
 ) -> None:
     server, seams = Server(sorted(keys), page_rows, inclusive), Seams()
     runs = listed(server, workers, random.Random(seed), seams)
-    assert seams.gaps() == []
+    assert seams.missing() == []
     assert sorted(key for run in runs.values() for key in run) == server.keys
     assert all(run == sorted(run) for run in runs.values())
 
@@ -97,7 +97,7 @@ def test_a_server_that_drops_the_key_after_an_invented_marker_is_found_out(keys:
     server, seams = Server(sorted(keys), page_rows=5, drops=True), Seams()
     runs = listed(server, 8, random.Random(seed), seams)
     lost = set(server.keys) - {key for run in runs.values() for key in run}
-    assert bool(seams.gaps()) == bool(lost)
+    assert bool(seams.missing()) == bool(lost)
 
 
 @given(st.sets(SHAPES, min_size=50, max_size=400), st.integers(0, 2**32))

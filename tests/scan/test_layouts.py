@@ -94,7 +94,7 @@ async def test_every_key_of_a_layout_is_listed_once_with_its_latest_version(layo
 
 @pytest.mark.parametrize("inclusive", [0, 1])
 async def test_the_older_versions_of_a_key_are_passed_over_where_the_server_can(inclusive: int) -> None:
-    spec = Spec(layout="deep", keys=500, versions=1, deep_versions=60 * PAGE_ROWS, kinds=("versions",))
+    spec = Spec(layout="deep", keys=500, versions=1, deep_versions=60 * PAGE_ROWS, kinds=("list", "versions"))
     with running(spec, inclusive=inclusive) as store:
         manifest = await scanned(store)
         requests = store.counts()["requests"]["versions"]

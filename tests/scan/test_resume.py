@@ -16,7 +16,8 @@ import pytest
 
 from asyncref.engine.flow import Meter
 from asyncref.engine.scan import Target, resume, scan, spool
-from asyncref.errors import ConnectionFailedError, DuplicatePathError, OptionError, ScanError
+from asyncref.engine.scan.ledger import header
+from asyncref.errors import ConnectionFailedError, DuplicatePathError, OptionError, ProtocolError, ScanError
 from asyncref.globs import Filter
 from asyncref.manifest import Manifest
 from asyncref.model import Limits
@@ -24,6 +25,7 @@ from asyncref.testing import Faults, MemoryStore, mounted
 from benchmarks.measure import python
 from benchmarks.store.process import StoreProcess, running
 from benchmarks.store.render import Spec
+from tests.servers.crooked import NAME, Answer, crooked_server
 
 FRAGILE = Limits(backoff_s=0.0, concurrency=4, attempts=1)
 FILTER = Filter.of(exclude="*7")
@@ -116,6 +118,24 @@ async def test_a_scan_that_failed_goes_on_where_it_was(name: str, cuts: list[int
     assert (meter[0].objects, meter[0].bytes) == (len(calm), calm.size)
     assert store.requests["list"] <= undisturbed * 1.1 + 10 * len(cuts)
     assert inside(tmp_path) == []
+
+
+@pytest.mark.parametrize("after", range(20, 70, 10))
+async def test_what_came_between_the_runs_is_not_taken_for_what_was_there_from_the_start(
+    after: int, store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = store.keys_from("", inclusive=True)
+    with monkeypatch.context() as context:  # the first run was two hours ago
+        context.setattr(resume, "header", lambda request, now: header(request, now - timedelta(hours=2)))
+        await interrupted(store, tmp_path, after)
+    store._puts += round((datetime.now(UTC) - timedelta(hours=1) - store.seed("q", b"").modified).total_seconds())
+    for key in keys:
+        store.seed(f"{key[:-1]}{chr(ord(key[-1]) - 1)}z", b"new")
+        store.seed(f"{key}a", b"new")
+    manifest = await scanned("memory://b/p/", tmp_path)
+    assert {f"p/{entry.path}" for entry in manifest} >= {key for key in keys if not key.endswith("/")}
+    assert [note for note in manifest.record.notes if "serially" in note] == []
+    assert manifest.record.resumes == 1
 
 
 async def test_requests_of_all_runs_are_counted(store: MemoryStore, tmp_path: Path) -> None:
@@ -211,6 +231,43 @@ async def test_what_cannot_be_trusted_is_listed_anew(
     assert inside(tmp_path) == []
 
 
+@pytest.mark.usefixtures("flushes")
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 0.7, 0.999])
+@pytest.mark.parametrize("is_given_back", [False, True])
+async def test_rows_that_are_not_what_was_written_are_listed_again(
+    share: float, is_given_back: bool, store: MemoryStore, tmp_path: Path
+) -> None:
+    calm = await scanned("memory://b/p/", None)
+    store.requests.clear()
+    await interrupted(store, tmp_path, 60)
+    rows = inside(tmp_path)[0] / "rows-000.arrow"
+    written = rows.read_bytes()
+    place = int(share * len(written))
+    rows.write_bytes(written[:place] + bytes([written[place] ^ 1]) + written[place + 1 :])
+    await interrupted(store, tmp_path, 20)
+    if is_given_back and rows.stat().st_size >= len(written):
+        with rows.open("r+b") as file:  # by the disk: nothing may be there twice
+            file.write(written)
+    manifest = await scanned("memory://b/p/", tmp_path)
+    assert (manifest.digest, manifest.identity, len(manifest)) == (calm.digest, calm.identity, len(calm))
+    assert manifest.record.complete
+    assert inside(tmp_path) == []
+
+
+async def test_what_is_not_damaged_is_not_asked_for_again(
+    store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "FLUSH_BYTES", 1)
+    monkeypatch.setattr(spool, "FLUSH_SHARE", 0)
+    await interrupted(store, tmp_path, 80)
+    rows = inside(tmp_path)[0] / "rows-000.arrow"
+    rows.write_bytes(b"x" + rows.read_bytes()[1:])
+    manifest = await scanned("memory://b/p/", tmp_path)
+    record = manifest.record
+    assert (len(manifest), record.resumes) == (1_000, 1)
+    assert record.notes[1:] == ("some of what it had set aside was damaged, and is listed again",)
+
+
 async def test_what_nobody_came_back_for_is_removed(
     store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,6 +293,63 @@ async def test_two_pins_for_one_path_are_not_kept_for_ever(store: MemoryStore, t
     with pytest.raises(DuplicatePathError):
         await scan([Target(uri="memory://b/p/"), Target(uri="memory://b/q/")], limits=FRAGILE, resume=tmp_path)
     assert inside(tmp_path) == []
+
+
+async def test_a_page_that_cannot_be_used_costs_nothing_of_what_was_listed(tmp_path: Path) -> None:
+    keys = [f"p/{number:03d}" for number in range(300)]
+    async with crooked_server(keys) as server:
+        server.lie, server.lies_at = _web_page, frozenset(range(9, 1_000))
+        with pytest.raises(ProtocolError):
+            await scanned(f"s3://{NAME}/p/", tmp_path, storage_options=server.storage_options)
+        assert len(inside(tmp_path)) == 1
+        server.lie = None
+        manifest = await scanned(f"s3://{NAME}/p/", tmp_path, storage_options=server.storage_options)
+    assert ([entry.path for entry in manifest], manifest.record.resumes) == ([key[2:] for key in keys], 1)
+    assert inside(tmp_path) == []
+
+
+def _web_page(answer: Answer) -> None:
+    answer.body = b"<html><body>Log in</body></html>"
+
+
+async def test_what_was_listed_is_kept_until_the_manifest_is_saved(store: MemoryStore, tmp_path: Path) -> None:
+    def fail(manifest: Manifest) -> None:
+        assert len(manifest) == 1_000
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        await scanned("memory://b/p/", tmp_path, save=fail)
+    store.requests.clear()
+    saved: list[Manifest] = []
+    manifest = await scanned("memory://b/p/", tmp_path, save=saved.append)
+    assert (saved, len(manifest), manifest.record.resumes) == ([manifest], 1_000, 1)
+    assert store.requests["list"] < 5
+    assert inside(tmp_path) == []
+
+
+@pytest.mark.parametrize("command", ["scan", "log"])
+def test_a_command_that_is_killed_while_it_saves_goes_on_at_little_cost(command: str, tmp_path: Path) -> None:
+    with running(Spec(keys=20_000)) as server:
+        environment = {
+            **server.environment(),
+            "ASYNCREF_HOME": str(tmp_path / "home"),
+            "ASYNCREF_REGISTRY": f"sqlite:///{tmp_path}/registry.db",
+        }
+        kill = (
+            "import os; from asyncref.manifest import Manifest, ManifestStore; "
+            "Manifest.save = ManifestStore.put = lambda *_, **__: os.kill(os.getpid(), 9); "
+        )
+        given = [server.uri, "--resume", "--endpoint-url", server.endpoint]
+        given = ["log", "mnist", *given] if command == "log" else ["scan", *given, "-o", str(tmp_path / "m.parquet")]
+        run = f"import sys; from asyncref.cli import main; sys.argv = ['asyncref', *{given!r}]; sys.exit(main())"
+        killed = subprocess.run([sys.executable, "-c", kill + run], env=environment, capture_output=True, check=False)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert len(inside(tmp_path / "home" / "scans")) == 1
+        server.reset()
+        again = subprocess.run([sys.executable, "-c", run], env=environment, capture_output=True, check=False)
+        assert again.returncode == 0, again.stderr
+        assert server.counts()["rows_sent"] <= 1_000  # the first page tells what the reference means
+        assert inside(tmp_path / "home" / "scans") == []
 
 
 @pytest.mark.usefixtures("store")

@@ -20,6 +20,7 @@ from asyncref.errors import (
     NothingFoundError,
     OptionError,
     ProtocolError,
+    ServerError,
     TooManyObjectsError,
     UnknownSchemeError,
 )
@@ -313,3 +314,41 @@ async def test_leaving_pages_early_ends_the_listing(store: MemoryStore) -> None:
     async with Pages(Target(uri="memory://b/p"), limits=QUICK) as batches:
         await anext(aiter(batches))
     assert store.requests["list"] < 100
+
+
+@pytest.mark.parametrize("own", [ValueError("own"), ExceptionGroup("own", [ValueError(), KeyError()])])
+async def test_an_error_raised_between_pages_leaves_them_as_it_is(store: MemoryStore, own: Exception) -> None:
+    for number in range(500):
+        store.seed(f"p/{number:04d}", b"x")
+
+    async def read() -> None:
+        async with Pages(Target(uri="memory://b/p"), limits=QUICK) as batches:
+            async for _ in batches:
+                raise own
+
+    with pytest.raises(type(own)) as caught:
+        await read()
+    assert caught.value is own
+
+
+async def test_a_storages_error_leaves_pages_as_it_is(store: MemoryStore) -> None:
+    for number in range(500):
+        store.seed(f"p/{number:04d}", b"x")
+    store.faults = Faults(script={("list", number): "error" for number in range(5, 99)})
+
+    async def read() -> int:
+        async with Pages(Target(uri="memory://b/p"), limits=QUICK) as batches:
+            return sum([batch.num_rows async for batch in batches])
+
+    with pytest.raises(ServerError, match="the server failed"):
+        await read()
+
+
+async def test_pages_end_with_the_scope_that_is_cancelled_around_them(store: MemoryStore) -> None:
+    for number in range(500):
+        store.seed(f"p/{number:04d}", b"x")
+    with anyio.CancelScope() as scope:
+        async with Pages(Target(uri="memory://b/p"), limits=QUICK) as batches:
+            async for _ in batches:
+                scope.cancel()
+    assert scope.cancelled_caught

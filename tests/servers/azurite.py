@@ -52,7 +52,10 @@ class Azurite:
 
 @contextmanager
 def azurite_server(folder: Path, *, tls: tuple[Path, Path] | None = None) -> Iterator[Azurite]:
-    """An Azurite of one's own, in memory; its log lies in `folder`. With TLS by a certificate and its key, if given."""
+    """An Azurite of one's own, in memory; its log lies in `folder`. With TLS by a certificate and its key, if given.
+
+    Bearer tokens are taken with TLS only; all but their signature is checked.
+    """
     node = shutil.which("node")
     if node is None or not _MAIN.exists():
         sentence = f"Azurite not found; install with: npm install --prefix {FOLDER} azurite@3 (186 MB)"
@@ -60,7 +63,7 @@ def azurite_server(folder: Path, *, tls: tuple[Path, Path] | None = None) -> Ite
     (port,) = free_ports(1)
     settings = ["--silent", "--loose", "--skipApiVersionCheck", "--disableTelemetry", "--inMemoryPersistence"]
     if tls is not None:
-        settings += ["--cert", str(tls[0]), "--key", str(tls[1])]
+        settings += ["--cert", str(tls[0]), "--key", str(tls[1]), "--oauth", "basic"]
     with (folder / "azurite.log").open("wb") as log:
         process = subprocess.Popen(
             [str(node), str(_MAIN), "--blobHost", "127.0.0.1", "--blobPort", str(port), *settings],

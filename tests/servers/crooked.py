@@ -87,10 +87,13 @@ class Crooked:
     Attributes:
         keys: Sorted.
         versions: Versions of each key; 0: the bucket never kept any.
+        deep: Versions of some keys, where they have others.
+        purged: Versions that were removed for good, each as its key and its name.
         page_rows: Most rows a page.
         lie: Called with every page that `lies_at` names, after it was rendered; may render it anew.
         lies_at: Which listing requests, from 1; None: every one.
         starts: Whether a listing can start behind a key; otherwise it starts at its beginning without a word.
+        drops: A listing of versions that starts behind a key without a version leaves out the key that comes next.
         requests: What came, by kind.
     """
 
@@ -100,6 +103,9 @@ class Crooked:
     lie: Lie | None = None
     lies_at: frozenset[int] | None = frozenset()
     starts: bool = True
+    drops: bool = False
+    deep: dict[str, int] = field(default_factory=dict)
+    purged: set[tuple[str, str]] = field(default_factory=set)
     requests: Counter[str] = field(default_factory=Counter)
     endpoint: str = ""
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -110,13 +116,14 @@ class Crooked:
         return {"endpoint_url": self.endpoint, "key": "k", "secret": "s", "region": "us-east-1"}
 
     def rows(self) -> list[tuple[str, str, bool]]:
-        """Everything there is, in order, newest version first."""
+        """Everything there is or was, in order, newest version first."""
         count = self.versions or 1
-        return [
-            (key, f"v{number}" if self.versions else "null", number == 0)
-            for key in self.keys
-            for number in range(count)
-        ]
+        found = []
+        for key in self.keys:
+            names = [f"v{number}" if self.versions else "null" for number in range(self.deep.get(key, count))]
+            newest = next((name for name in names if (key, name) not in self.purged), None)
+            found += [(key, name, name == newest) for name in names]
+        return found
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
@@ -160,11 +167,13 @@ class Crooked:
         else:
             after = asked.get("key-marker") or asked.get("start-after") or ""
             start = bisect_right(keys, after) if self.starts else 0
-        end = start + self.page_rows
-        following = None
-        if end < len(rows):
-            following = rows[end - 1][:2] if "versions" in asked else (f"row {end}", "")
-        return Answer(self.requests["list"], asked, rows[start:end], following)
+            if self.drops and asked.get("key-marker") and start < len(keys):
+                start = bisect_right(keys, keys[start])
+        left = [row for row in rows[start:] if row[:2] not in self.purged]
+        shown, following = left[: self.page_rows], None
+        if len(shown) < len(left):
+            following = shown[-1][:2] if "versions" in asked else (f"row {start + self.page_rows}", "")
+        return Answer(self.requests["list"], asked, shown, following)
 
 
 async def _send(

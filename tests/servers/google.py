@@ -1,6 +1,11 @@
-"""What Google documents and fake-gcs-server does not do, replayed over real HTTP: tokens, refusals, ETags of metadata.
+"""What Google documents and fake-gcs-server does not do, replayed over real HTTP: this is no server of Google's.
 
-Sources: "Using OAuth 2.0 for Server to Server Applications", "About VM metadata", "Workload identity federation", "HTTP status and
+Tokens, refusals, ETags of metadata, composed objects (CRC32C and no MD5), partial responses (`fields`), and pages of a listing:
+`maxResults`, `pageToken`, `versions=true` (where fake-gcs-server never advances), `startOffset` (its key included) and `endOffset`
+(its key excluded). Generations of one name come in ascending order, which is not documented: nothing may rely on it.
+`ifGenerationMatch` is not replayed, since asyncref names the generation itself, which no answer can ignore unseen.
+
+Sources: "Objects: list", "Composite objects", "Improve performance (partial responses)", "Using OAuth 2.0 for Server to Server Applications", "About VM metadata", "Workload identity federation", "HTTP status and
 error codes for JSON", "Transcoding of gzip-compressed files", "Object metadata" in Google Cloud's documentation.
 """
 
@@ -9,7 +14,10 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-from collections.abc import AsyncIterator
+import math
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,12 +29,27 @@ from aiohttp import web
 
 @dataclass(slots=True)
 class Stored:
-    """One generation of an object."""
+    """One generation of an object.
+
+    Attributes:
+        data: Its bytes.
+        generation: Its number.
+        metageneration: Counts edits of its metadata.
+        encoding: Its Content-Encoding.
+        composed: Made of other objects, so without an MD5.
+        created: When it came.
+        deleted: When it was overwritten or deleted; empty: it is the live one.
+        damaged: What is sent in the bytes' place.
+    """
 
     data: bytes
     generation: int
     metageneration: int = 1
     encoding: str = ""
+    composed: bool = False
+    created: str = "2024-05-06T07:08:09.123Z"
+    deleted: str = ""
+    damaged: bytes | None = None
 
     @property
     def etag(self) -> str:
@@ -42,14 +65,18 @@ class Stored:
         return base64.b64encode(google_crc32c.Checksum(self.data).digest()).decode()
 
     def item(self, name: str) -> dict[str, str]:
+        """The object resource, in the order of its fields."""
         return {
+            "kind": "storage#object",
             "name": name,
             "generation": str(self.generation),
+            "metageneration": str(self.metageneration),
             "size": str(len(self.data)),
-            "md5Hash": self.md5,
+            **({"componentCount": "2"} if self.composed else {"md5Hash": self.md5}),
             "crc32c": self.crc32c,
             "etag": self.etag,
-            "timeCreated": "2024-05-06T07:08:09.123Z",
+            "timeCreated": self.created,
+            **({"timeDeleted": self.deleted} if self.deleted else {}),
         }
 
 
@@ -70,9 +97,12 @@ class Google:
     Attributes:
         url: Base URL of everything.
         objects: What lies in the bucket.
+        older: Generations that were overwritten or deleted, with their names.
+        most: Objects a page has at most, whatever is asked: a page may be shorter than that.
         public: Nobody has to say who asks.
         pays: Whoever asks has to name a project.
         lasts_s: How long a token is said to last.
+        taken: For how many requests to the bucket a token is taken; None: for all.
         broken: Whoever gives tokens answers 500.
         refused: An error that every request to the bucket gets.
         valid: Access tokens that the bucket accepts.
@@ -81,17 +111,21 @@ class Google:
 
     url: str = ""
     objects: dict[str, Stored] = field(default_factory=dict)
+    older: list[tuple[str, Stored]] = field(default_factory=list)
+    most: int = 1000
     public: bool = True
     pays: bool = False
     lasts_s: int = 3600
+    taken: int | None = None
     broken: bool = False
     refused: tuple[int, str, str] | None = None
     valid: set[str] = field(default_factory=set)
     asked: list[Asked] = field(default_factory=list)
+    _uses: Counter[str] = field(default_factory=Counter)
 
     def granted(self) -> web.Response:
         token = f"ya29.secret-{len(self.asked)}"
-        self.valid = {token}
+        self.valid.add(token)
         return web.json_response({"access_token": token, "expires_in": self.lasts_s, "token_type": "Bearer"})
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -124,24 +158,51 @@ class Google:
         if not self.public and not token:
             text = "Anonymous caller does not have storage.objects.list access to the Google Cloud Storage bucket."
             return error(401, "required", text)
-        if not self.public and token not in self.valid:
+        self._uses[token] += 1
+        if not self.public and (token not in self.valid or self._uses[token] > (self.taken or math.inf)):
             return error(401, "authError", "Invalid Credentials")
         if self.pays and "userProject" not in request.query:
             return error(400, "required", "Bucket is a requester pays bucket but no user project provided.")
         if not path.partition("?")[0]:
-            return web.json_response({"kind": "storage#bucket", "name": "bucket"})
+            kept = {"versioning": {"enabled": True}} if self.older else {}
+            return web.json_response({"kind": "storage#bucket", "name": "bucket", **kept})
         if path == "/o":
-            items = [stored.item(name) for name, stored in sorted(self.objects.items())]
-            return web.json_response({"kind": "storage#objects", **({"items": items} if items else {})})
+            return web.json_response(self._page(request.query))
         return self._object(request, request.match_info["tail"].split("/o/", 1)[1])
 
+    def _page(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """Objects: list. A token is opaque to clients; this one names the row that the page before ended with."""
+        listed = [*self.objects.items(), *(self.older if query.get("versions") == "true" else [])]
+        rows = sorted((name.encode(), stored.generation, name, stored) for name, stored in listed)
+        after = base64.urlsafe_b64decode(query.get("pageToken", "")).rpartition(b"/")
+        first, end = query.get("startOffset", "").encode(), query.get("endOffset", "").encode()
+        rows = [
+            row
+            for row in rows
+            if row[2].startswith(query.get("prefix", ""))
+            and (row[0] >= first and (not end or row[0] < end))
+            and (not after[1] or row[:2] > (after[0], int(after[2])))
+        ]
+        most = min(self.most, int(query.get("maxResults", "1000")))
+        page: dict[str, Any] = {"kind": "storage#objects"}
+        if len(rows) > most:
+            name, generation = rows[most - 1][:2]
+            page["nextPageToken"] = base64.urlsafe_b64encode(b"%s/%d" % (name, generation)).decode()
+        if rows:
+            page["items"] = [stored.item(name) for *_, name, stored in rows[:most]]
+        return partial(page, query.get("fields"))
+
     def _object(self, request: web.Request, key: str) -> web.StreamResponse:
-        stored = self.objects.get(key)
-        if stored is None or request.query.get("generation", str(stored.generation)) != str(stored.generation):
+        there = [self.objects[key]] if key in self.objects else []
+        if wanted := request.query.get("generation"):
+            there += [stored for name, stored in self.older if name == key]
+            there = [stored for stored in there if str(stored.generation) == wanted]
+        stored = there[0] if there else None
+        if stored is None:
             missing = f"No such object: bucket/{key}"
             return web.Response(status=404, text=missing) if "alt" in request.query else error(404, "notFound", missing)
         if "alt" not in request.query:
-            return web.json_response(stored.item(key))
+            return web.json_response(partial(stored.item(key), request.query.get("fields")))
         if request.headers.get("If-Match", stored.etag) != stored.etag:
             return error(412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold.")
         headers = {
@@ -150,19 +211,33 @@ class Google:
             "x-goog-metageneration": str(stored.metageneration),
             "x-goog-stored-content-encoding": stored.encoding or "identity",
             "x-goog-stored-content-length": str(len(stored.data)),
-            "x-goog-hash": f"crc32c={stored.crc32c},md5={stored.md5}",
+            "x-goog-hash": f"crc32c={stored.crc32c}" + ("" if stored.composed else f",md5={stored.md5}"),
             "x-guploader-uploadid": "the-request",
         }
         if stored.encoding == "gzip" and "gzip" not in request.headers.get("Accept-Encoding", ""):
             return web.Response(body=gzip.decompress(stored.data), headers=headers)
         if stored.encoding:
             headers["Content-Encoding"] = stored.encoding
+        data = stored.data if stored.damaged is None else stored.damaged
         if bounds := request.headers.get("Range"):
             first, _, last = bounds.removeprefix("bytes=").partition("-")
             start, stop = int(first), min(int(last or 2**62) + 1, len(stored.data))
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(stored.data)}"
-            return web.Response(status=206, body=stored.data[start:stop], headers=headers)
-        return web.Response(body=stored.data, headers=headers)
+            return web.Response(status=206, body=data[start:stop], headers=headers)
+        return web.Response(body=data, headers=headers)
+
+
+def partial(resource: Mapping[str, Any], fields: str | None) -> dict[str, Any]:
+    """A partial response: `fields` as `a,b` or `items(a,b),c`."""
+    if fields is None:
+        return dict(resource)
+    nested = dict(re.findall(r"(\w+)\(([^)]*)\)", fields))
+    names = {*re.sub(r"\([^)]*\)", "", fields).split(",")}
+    return {
+        name: [partial(item, nested[name]) for item in value] if name in nested else value
+        for name, value in resource.items()
+        if name in names
+    }
 
 
 def error(status: int, reason: str, message: str) -> web.Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -56,8 +57,10 @@ class Scripted:
 
 
 @asynccontextmanager
-async def scripted(script: Script | Mapping[str, Said], host: str = "127.0.0.1") -> AsyncIterator[Scripted]:
-    """Serve a script: a function, or answers by target (404 for all else)."""
+async def scripted(
+    script: Script | Mapping[str, Said], host: str = "127.0.0.1", *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Scripted]:
+    """Serve a script: a function, or answers by target (404 for all else); over TLS with a context."""
     answer = script if callable(script) else lambda asked: script.get(asked.target, Said(404))
     serving = Scripted("")
 
@@ -77,8 +80,8 @@ async def scripted(script: Script | Mapping[str, Said], host: str = "127.0.0.1")
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, host, 0)
-    serving.url = f"http://{host}:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(serve, host, 0, ssl=tls)
+    serving.url = f"{'https' if tls else 'http'}://{host}:{server.sockets[0].getsockname()[1]}"
     try:
         yield serving
     finally:

@@ -20,7 +20,6 @@ from asyncref.net.http import HttpPool, Reply, Response
 # The first with everything used here is 2022-11-02 (versions together with a delimiter); this one is in all clouds.
 API_VERSION: Final = "2023-11-03"
 _SKEW_S: Final = 300.0  # Azure refuses 15 minutes without saying why; the answer's Date does
-_ERROR_BYTES: Final = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +69,12 @@ class Access:
         Raises:
             AsyncrefError: The error for whatever is not status 200.
         """
-        async with self.request(call) as (response, url):
-            body = b"".join([chunk async for chunk in self.chunks(response, url, call.asked)])
+        async with self.request(call, is_page=True) as (response, url):
+            body = await self._pool.read(response, url=url, uri=call.asked.uri)
             return Reply(response.status, response.headers, body)
 
     @asynccontextmanager
-    async def request(self, call: Call) -> AsyncIterator[tuple[Response, str]]:
+    async def request(self, call: Call, *, is_page: bool = False) -> AsyncIterator[tuple[Response, str]]:
         """Send one request; gives a good answer, its body still to come, and the URL.
 
         A wrong clock and a token that is no longer taken are corrected once, and the request sent once more.
@@ -89,14 +88,11 @@ class Access:
                 token = await self.settings.tokens.get(call.asked.uri, refused=token)
             url, sent = self._prepare(call, token)
             try:
-                async with self._pool.request(call.method, url, sent, uri=call.asked.uri) as response:
+                async with self._pool.request(call.method, url, sent, uri=call.asked.uri, is_page=is_page) as response:
                     if response.status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
                         yield response, url
                         return
-                    body = b""
-                    async for chunk in self.chunks(response, url, call.asked):
-                        if len(body) < _ERROR_BYTES:
-                            body += chunk
+                    body = await self._pool.read_error(response, url=url, uri=call.asked.uri)
             except ConnectionFailedError as error:
                 if is_unknown_host(error) and not self.settings.custom:
                     error.hint = f"is there a storage account {self.settings.account!r}?"

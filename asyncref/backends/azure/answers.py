@@ -13,6 +13,7 @@ from typing import Final
 
 from asyncref import errors
 from asyncref.errors import AsyncrefError
+from asyncref.net.dates import pause_s
 
 _ELEMENT: Final = re.compile(r"<(Code|Message|AuthenticationErrorDetail|QueryParameterName|Reason)>([^<]*)</\1>")
 # The other details of refused signatures repeat what was signed, so only those about time are passed on.
@@ -125,7 +126,7 @@ def failure(status: int, headers: Mapping[str, str], body: bytes, asked: Asked) 
     text = text.format(container=asked.container, needs=asked.needs, message=message)
     if kind is errors.ThrottledError:
         return errors.ThrottledError(
-            text, uri=asked.uri, request_id=request_id, code=code, retry_after_s=_retry_after_s(headers)
+            text, uri=asked.uri, request_id=request_id, code=code, retry_after_s=pause_s(headers)
         )
     hint = _HINTS.get(code or "")
     if kind is errors.CredentialsError and (expired := _TIMES.search(said.get("AuthenticationErrorDetail", ""))):
@@ -152,11 +153,6 @@ def _choose(status: int, code: str | None, parameter: str | None, asked: Asked) 
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.OK:
         return errors.ServerError, _FAILED
     return errors.ProtocolError, "the server refused the request: {message}"
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    value = headers.get("Retry-After", "").strip()
-    return float(value) if value.isdigit() else None
 
 
 def moment(text: str | None) -> datetime | None:

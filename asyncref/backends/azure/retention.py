@@ -25,7 +25,7 @@ _ARCHIVED: Final = b"<AccessTier>Archive</AccessTier>"
 
 
 async def retention(access: Access) -> Retention:
-    """Get Container Properties: whether immutable storage with versions is on, a policy or a legal hold."""
+    """Get Container Properties: whether immutable storage with versions is on, which keeps every version."""
     asked = Asked(
         uri=access.uri(),
         container=access.settings.container,

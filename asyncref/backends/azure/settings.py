@@ -59,6 +59,7 @@ class AzureSettings:
         sas: Is appended to every URL.
         tokens: Gives bearer tokens.
         anon: Ask without credentials.
+        shown: Where the credentials came from, in words, never what they are; empty: there are none.
         http: For the pool.
     """
 
@@ -70,6 +71,7 @@ class AzureSettings:
     sas: str | None = field(repr=False)
     tokens: Tokens | None = field(repr=False)
     anon: bool
+    shown: str
     http: HttpSettings
 
 
@@ -80,6 +82,16 @@ class _Where:
     container: str
     account: str | None = None
     host: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Credentials, and where they came from in words."""
+
+    shown: str = ""
+    key: AccountKey | None = None
+    sas: str | None = field(default=None, repr=False)
+    tokens: Tokens | None = field(default=None, repr=False)
 
 
 def read_settings(container: str, options: Mapping[str, Any], limits: Limits, *, concurrency: int) -> AzureSettings:
@@ -106,18 +118,19 @@ def read_settings(container: str, options: Mapping[str, Any], limits: Limits, *,
         around = {}  # another account's: neither its key nor its endpoint is for this one
     endpoint, custom = _endpoint(where, chosen, given, around, account)
     anon = bool(chosen.get("anon"))
-    key, sas, tokens = (None, None, None) if anon else _credentials(chosen, given, around, account)
-    if tokens is not None and endpoint.startswith("http:") and urlsplit(endpoint).hostname not in _LOOPBACK:
+    found = _Found() if anon else _credentials(chosen, given, around, account)
+    if found.tokens is not None and endpoint.startswith("http:") and urlsplit(endpoint).hostname not in _LOOPBACK:
         raise OptionError("a token is not sent over plain http", hint="use an https endpoint")
     return AzureSettings(
         container=where.container,
         account=account,
         endpoint=endpoint,
         custom=custom,
-        key=key,
-        sas=sas,
-        tokens=tokens,
+        key=found.key,
+        sas=found.sas,
+        tokens=found.tokens,
         anon=anon,
+        shown=found.shown,
         http=HttpSettings(
             connections=2 * (limits.concurrency or concurrency),
             connect_timeout_s=limits.connect_timeout_s,
@@ -177,28 +190,48 @@ def _endpoint(
 
 def _credentials(
     chosen: Mapping[str, Any], given: Mapping[str, str], around: Mapping[str, str], account: str
-) -> tuple[AccountKey | None, str | None, Tokens | None]:
+) -> _Found:
     """The first that there is: options, then the environment, then azure-identity's chain."""
+    if (identity := _identity(chosen)) is not None:
+        return identity
+    mine = _variable(_ACCOUNT_VARIABLES) in {None, account}
+    keys = {
+        "storage_options (account_key)": chosen.get("account_key"),
+        "storage_options (connection_string)": given.get("AccountKey"),
+    }
+    signatures = {
+        "storage_options (sas_token)": chosen.get("sas_token"),
+        "storage_options (connection_string)": given.get("SharedAccessSignature"),
+    }
+    if not any((*keys.values(), *signatures.values())):
+        keys = {"AZURE_STORAGE_CONNECTION_STRING": around.get("AccountKey")}
+        signatures = {"AZURE_STORAGE_CONNECTION_STRING": around.get("SharedAccessSignature")}
+        if mine:
+            keys |= {name: os.environ.get(name) for name in _KEY_VARIABLES}
+            signatures |= {name: os.environ.get(name) for name in _SAS_VARIABLES}
+    for shown, text in keys.items():
+        if text:
+            return _Found(f"{shown}, an account key", key=AccountKey.of(account, str(text)))
+    for shown, text in signatures.items():
+        if text:
+            return _Found(f"{shown}, a shared access signature", sas=str(text).lstrip("?&").strip())
+    chain = "azure-identity's DefaultAzureCredential: environment, workload or managed identity, az login"
+    return _Found(chain, tokens=Tokens(default_credential))
+
+
+def _identity(chosen: Mapping[str, Any]) -> _Found | None:
+    """An identity that the options name, which gives tokens."""
     if (credential := chosen.get("credential")) is not None:
         if not hasattr(credential, "get_token"):
             raise OptionError("credential has no get_token", hint="give a key or SAS as account_key= or sas_token=")
-        return None, None, Tokens(lambda: credential, close=False)
+        return _Found("storage_options (credential)", tokens=Tokens(lambda: credential, close=False))
     principal = [chosen.get(name) for name in ("tenant_id", "client_id", "client_secret")]
-    if any(principal):
-        if not all(principal):
-            raise OptionError("tenant_id, client_id and client_secret go together")
-        return None, None, Tokens(partial(service_principal, *map(str, principal)))
-    mine = _variable(_ACCOUNT_VARIABLES) in {None, account}
-    keys = [chosen.get("account_key"), given.get("AccountKey")]
-    signatures = [chosen.get("sas_token"), given.get("SharedAccessSignature")]
-    if not any((*keys, *signatures)):
-        keys = [around.get("AccountKey"), _variable(_KEY_VARIABLES) if mine else None]
-        signatures = [around.get("SharedAccessSignature"), _variable(_SAS_VARIABLES) if mine else None]
-    if text := next((text for text in keys if text), None):
-        return AccountKey.of(account, str(text)), None, None
-    if text := next((text for text in signatures if text), None):
-        return None, str(text).lstrip("?&").strip(), None
-    return None, None, Tokens(default_credential)
+    if not any(principal):
+        return None
+    if not all(principal):
+        raise OptionError("tenant_id, client_id and client_secret go together")
+    tokens = Tokens(partial(service_principal, *map(str, principal)))
+    return _Found("storage_options (tenant_id, client_id, client_secret)", tokens=tokens)
 
 
 def _connection(text: Any) -> dict[str, str]:

@@ -14,6 +14,7 @@ import anyio.to_thread
 from asyncref.errors import AsyncrefError, ConnectionFailedError, CredentialsError
 
 SCOPE: Final = "https://storage.azure.com/.default"
+_MOST: Final = 400  # characters of a reason
 _EARLY_S: Final = 300.0  # azure-core, too, asks for a new token five minutes before the old one ends
 _HINT: Final = (
     "az login, a managed identity or AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET give one; or use "
@@ -71,8 +72,8 @@ class Tokens:
         except Exception as error:
             kind = type(error).__name__
             if kind in {"ServiceRequestError", "ServiceResponseError"}:
-                raise ConnectionFailedError(f"no token could be had: {_first_line(error)}") from error
-            raise CredentialsError(f"no token could be had: {_first_line(error)}", hint=_HINT) from error
+                raise ConnectionFailedError(f"no token could be had: {_reason(error)}") from error
+            raise CredentialsError(f"no token could be had: {_reason(error)}", hint=_HINT) from error
         self._token, self._expires_s = found.token, float(found.expires_on)
 
     async def aclose(self) -> None:
@@ -111,5 +112,8 @@ def _identity() -> Any:
     return identity
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".:") or type(error).__name__
+def _reason(error: Exception) -> str:
+    """Its first line and, of a chain of credentials, the one that failed: those that merely were not set up say so."""
+    first, *others = str(error).strip().splitlines() or [type(error).__name__]
+    tried = [line.strip() for line in others if line.startswith("\t") and "unavailable" not in line]
+    return ": ".join(text.rstrip(".:") for text in (first, *tried[-1:]))[:_MOST]

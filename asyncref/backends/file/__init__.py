@@ -7,25 +7,26 @@ folders are not (as W&B).
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote_from_bytes, unquote
+from urllib.parse import unquote
 
 import pyarrow as pa
 from anyio import to_thread
 
 from asyncref import config
 from asyncref.backends.base import Body, Traits
+from asyncref.backends.file.clocks import Clocks
 from asyncref.backends.file.content import OpenFile
 from asyncref.backends.file.ground import Ground, Mounts
 from asyncref.backends.file.hashes import Hashes
 from asyncref.backends.file.listing import Listing
+from asyncref.backends.file.local import OWN_CLOCK, LocalDisks
+from asyncref.backends.file.named import digest_of
 from asyncref.backends.file.threads import Threads
 from asyncref.errors import ChangedError, NotFoundError, OptionError, UnsupportedError
 from asyncref.model import Answer, Limits, ListRequest, Page, Pin, ReadRequest, Source
@@ -71,14 +72,18 @@ class FileBackend:
         folder: str | None = None,
     ) -> None:
         self._mounts, self._hashes = mounts, hashes
+        self._typed: dict[str, str] = {}
         uri = f"file://{folder or '/'}"
         self._threads = Threads(threads, patience_s=patience_s, uri=uri)
         self._ground = Ground(mounts.here(folder) if folder is not None else None, uri)
         self._listing = Listing(self._threads, mounts, self._ground, hashes)
 
     def source(self, reference: Reference) -> Source:
-        """The record of a typed reference; its prefix is the path that is meant (see `typed_key`)."""
-        key = self._threads.run_here(partial(typed_key, reference.key, self._mounts))
+        """The record of a typed reference; its prefix is the path that is meant (see `typed_key`). Blocks, once."""
+        key = self._typed.get(reference.key)
+        if key is None:
+            key = self._threads.run_here(partial(typed_key, reference.key, self._mounts))
+            self._typed[reference.key] = self._typed[key] = key
         return Source(uri=str(reference), scheme="file", prefix=key)
 
     def reference(self, key: str) -> str:
@@ -87,9 +92,15 @@ class FileBackend:
 
     def digest_by_name(self, key: str) -> str:
         """Base64 MD5 of the resolved path as a `file:` URI, as W&B has it for `checksum=False`."""
-        self._listing.hashes = None  # who asks for this wants no content
-        resolved = f"file://{quote_from_bytes(self._listing.resolved(key))}"
-        return base64.b64encode(hashlib.md5(resolved.encode()).digest()).decode()
+        return digest_of(self._listing.resolved(key))
+
+    def digests_by_name(self, folder: str, paths: pa.StringArray) -> pa.StringArray:
+        """The same of many files: of a folder's key followed by each path."""
+        return self._listing.digests(folder, paths)
+
+    def leave_content(self) -> None:
+        """Nobody wants to know what is in files: the cache of hashes is not asked."""
+        self._listing.hashes = None
 
     async def versioning(self) -> bool | None:
         """Files keep no versions."""
@@ -185,7 +196,8 @@ class FileBackend:
     def _step(self, file: OpenFile) -> Pin | None:
         pin = file.hash_step()
         if pin is not None and pin.checksum and self._hashes is not None:
-            self._hashes.keep(file.state, bytes.fromhex(pin.checksum.removeprefix("md5:")), hashed_ns=file.opened_ns)
+            md5 = bytes.fromhex(pin.checksum.removeprefix("md5:"))
+            self._hashes.keep(file.state, md5, hashed_ns=file.opened_ns, steady_ns=file.steady_ns)
         return pin
 
     async def _chunks(self, file: OpenFile, start: int, stop: int) -> AsyncIterator[bytes]:
@@ -225,7 +237,7 @@ def open_file(reference: Reference, options: Mapping[str, Any], limits: Limits) 
     return FileBackend(
         threads=limits.concurrency or _THREADS,
         mounts=Mounts.of(config.get("mounts").value if given is None else given),
-        hashes=Hashes(Path(cache)) if cache else None,
+        hashes=Hashes(Path(cache), Clocks(LocalDisks(OWN_CLOCK))) if cache else None,
         patience_s=limits.idle_timeout_s,
         folder=reference.key if reference.key.endswith("/") else None,
     )

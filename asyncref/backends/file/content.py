@@ -44,6 +44,7 @@ class OpenFile:
         size: Bytes when it was opened.
         state: What it was then.
         opened_ns: When that was, nanoseconds since 1970.
+        steady_ns: The same by the monotonic clock.
 
     Raises:
         NotFoundError: Nothing there, or a folder.
@@ -70,7 +71,7 @@ class OpenFile:
         except BaseException:
             self.close()
             raise
-        self.opened_ns = time.time_ns()
+        self.opened_ns, self.steady_ns = time.time_ns(), time.monotonic_ns()
         self.state = State.of(self._before)
         self.size = self.state.size
 

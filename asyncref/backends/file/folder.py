@@ -7,7 +7,7 @@ import os
 import stat
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -33,10 +33,12 @@ class Names:
     Attributes:
         names: `binary`, strictly ascending.
         kinds: A byte a name: `FOLDER`, `FILE`, `LINK` or `OTHER`.
+        device: That the folder lay on before it was read.
     """
 
     names: pa.BinaryArray
     kinds: np.ndarray[tuple[int], np.dtype[np.uint8]]
+    device: int
 
     def after(self, name: bytes) -> int:
         """Index of the first name after this one."""
@@ -76,6 +78,7 @@ class Scan:
     """
 
     def __init__(self, path: bytes, step_names: int = 50_000) -> None:
+        self._device = os.stat(path).st_dev  # noqa: PTH116  bytes paths, whatever the locale
         self._found = os.scandir(path)
         self._step_names = step_names
         self._names: list[bytes] = []
@@ -97,7 +100,7 @@ class Scan:
         self._found.close()
         column = pa.array(names, pa.binary())
         order = pc.sort_indices(column)
-        return Names(column.take(order), np.frombuffer(bytes(kinds), np.uint8)[order.to_numpy()])
+        return Names(column.take(order), np.frombuffer(bytes(kinds), np.uint8)[order.to_numpy()], self._device)
 
 
 def read_names(path: bytes) -> Names:
@@ -157,16 +160,21 @@ class Rows:
         known: dict[str, pa.Array[Any]] = {
             "key": pa.array([prefix + name.decode() for name in self.names], pa.string()),
             "size": pa.array([state.size for state in self.states], pa.int64()),
-            "modified": pa.Array.from_buffers(_TIME, count, [None, pa.py_buffer(times)]),
+            "modified": pa.Array.from_buffers(TIME, count, [None, pa.py_buffer(times)]),
         }
         if any(md5 is not None for md5 in self.md5s):
             known["md5"] = pa.array(self.md5s, pa.binary(16))
-        arrays = [known.get(column.name, nulls) for column, nulls in zip(PAGE_SCHEMA, _nulls(count), strict=True)]
-        return pa.RecordBatch.from_arrays(arrays, schema=PAGE_SCHEMA)
+        return page_of(known, count)
 
 
-_TIME: Final = PAGE_SCHEMA.field("modified").type
+TIME: Final = PAGE_SCHEMA.field("modified").type
 _NULLS: Final = [pa.nulls(4096, column.type) for column in PAGE_SCHEMA]
+
+
+def page_of(known: Mapping[str, pa.Array[Any]], count: int) -> pa.RecordBatch:
+    """Rows of `PAGE_SCHEMA`, of which some columns are known."""
+    arrays = [known.get(column.name, nulls) for column, nulls in zip(PAGE_SCHEMA, _nulls(count), strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=PAGE_SCHEMA)
 
 
 def _nulls(count: int) -> list[pa.Array[Any]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from asyncref.backends.file.failure import path_of
 from asyncref.errors import ContainerNotFoundError, NotFoundError, OptionError, StorageError
 
-_HINT = "is its file system mounted? mounts={'/there': '/here'} says where it lies on this machine"
+_WENT: Final = "the folder went away while it was read"
+MOUNT_HINT: Final = "is its file system mounted? mounts={'/there': '/here'} says where it lies on this machine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,10 @@ class Mounts:
                 return f"{here}{key[len(there) :]}" or "/"
         return key
 
+    def divide(self, folder: str) -> bool:
+        """Whether something in this folder lies elsewhere than the folder."""
+        return any(f"{there}/".startswith(folder) for there, _ in self.pairs)
+
 
 @dataclass(slots=True)
 class Ground:
@@ -68,11 +74,28 @@ class Ground:
     _identity: tuple[int, int] | None = field(default=None)
 
     def seen(self, folder: str) -> None:
-        """A folder was read: if it is this one, or the first at all, remember which it is."""
+        """A folder is about to be read: if it is this one, or the first at all, remember which it is."""
         if self.folder is None:
             self.folder = folder
         if folder == self.folder and self._identity is None:
-            self._identity = self._look()
+            self._identity = _identity_of(folder)
+
+    def require(self, folder: str, device: int | None, uri: str) -> None:
+        """Tell names that vanished from a folder from a mount that went away with them.
+
+        Args:
+            folder: That they lay in.
+            device: That it lay on; None if nobody looked.
+            uri: The folder in references.
+
+        Raises:
+            StorageError: This folder or that one is no longer what it was.
+        """
+        if self.folder is not None and self._identity is not None and _identity_of(self.folder) != self._identity:
+            raise StorageError(_WENT, uri=self.uri, hint=MOUNT_HINT)
+        now = _identity_of(folder)
+        if device is not None and now is not None and now[0] != device:
+            raise StorageError(_WENT, uri=uri, hint=MOUNT_HINT)
 
     def explain(self, missing: NotFoundError) -> StorageError:
         """Why something is not there: it is missing, or the ground is.
@@ -82,22 +105,14 @@ class Ground:
         """
         if self.folder is None:
             return missing
-        now = self._look()
+        now = _identity_of(self.folder)
         if self._identity is not None and now != self._identity:
-            return StorageError("the folder went away while it was read", uri=self.uri, hint=_HINT)
+            return StorageError(_WENT, uri=self.uri, hint=MOUNT_HINT)
         if now is None:
-            return ContainerNotFoundError("no such folder", uri=self.uri, hint=_HINT)
+            return ContainerNotFoundError("no such folder", uri=self.uri, hint=MOUNT_HINT)
         if self._identity is None and not self._holds_anything():
-            return ContainerNotFoundError("the folder is empty", uri=self.uri, hint=_HINT)
+            return ContainerNotFoundError("the folder is empty", uri=self.uri, hint=MOUNT_HINT)
         return missing
-
-    def _look(self) -> tuple[int, int] | None:
-        assert self.folder is not None
-        try:
-            found = os.stat(path_of(self.folder))  # noqa: PTH116  bytes paths, whatever the locale
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
 
     def _holds_anything(self) -> bool:
         assert self.folder is not None
@@ -106,3 +121,11 @@ class Ground:
                 return next(found, None) is not None
         except OSError:
             return True
+
+
+def _identity_of(folder: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path_of(folder))  # noqa: PTH116  bytes paths, whatever the locale
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,8 +1,9 @@
 """A cache of content hashes, so that a file that did not change is not read again: SQLite in the user's cache folder.
 
 A file is known by device, inode, size, and the times of its last change in nanoseconds; every write changes the
-last of them (ctime), which nobody can set. A file that changed less than three seconds before it was hashed is
-not kept: a write within the same tick of its clock would leave no trace. The cache may be deleted at any time.
+last of them (ctime), which nobody can set. A file that changed less than three seconds before it was hashed, by the
+clock of its file system, is not kept: a write within the same tick of it would leave no trace. The cache may be
+deleted at any time.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from asyncref.backends.file.clocks import Clocks
+
 _LOG: Final = logging.getLogger("asyncref.scan")
 _SETTLED_NS: Final = 3_000_000_000
 _KEPT_S: Final = 90 * 86_400
@@ -23,6 +26,7 @@ _WAITING: Final = 4096
 _TOGETHER: Final = 256
 _BUSY_MS: Final = 2000
 _SIGN: Final = 1 << 63
+_LATEST_NS: Final = (_SIGN - 1) // 10**9 * 10**9 - 1
 _LAYOUT: Final = 1
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS hashes (
@@ -46,7 +50,17 @@ class State(NamedTuple):
     @classmethod
     def of(cls, found: os.stat_result) -> State:
         """From a stat."""
-        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        times_ns = found.st_mtime_ns, found.st_ctime_ns
+        if max(times_ns) > _LATEST_NS or min(times_ns) < -_LATEST_NS:
+            times_ns = _bounded(times_ns[0]), _bounded(times_ns[1])
+        return cls(found.st_dev, found.st_ino, found.st_size, *times_ns)
+
+
+def _bounded(time_ns: int) -> int:
+    """A time that 64 bits hold, of one before 1677 or after 2262; as `asyncref._entries.folder` has it."""
+    if abs(time_ns) <= _LATEST_NS:
+        return time_ns
+    return _SIGN - 1 if time_ns > 0 else -_SIGN
 
 
 class Hashes:
@@ -56,10 +70,11 @@ class Hashes:
 
     Args:
         path: The database; made when first needed.
+        clocks: By which files' times are.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, clocks: Clocks | None = None) -> None:
+        self._path, self._clocks = path, clocks or Clocks()
         self._lock = threading.Lock()
         self._database: sqlite3.Connection | None = None
         self._waiting: list[tuple[int | bytes, ...]] = []
@@ -69,12 +84,17 @@ class Hashes:
         """The MD5 of each file; None if it is not known. Cost: about 1 µs a file."""
         if not states:
             return []
+        devices = {state.device for state in states}
         with self._lock:
+            for device in devices:
+                if not self._clocks.is_own(device):
+                    changed_ns = max(state.ctime_ns for state in states if state.device == device)
+                    self._clocks.see(device, changed_ns, steady_ns=time.monotonic_ns())
             if not (database := self._open()):
                 return [None] * len(states)
             known: dict[State, bytes] = {}
             try:
-                for device in {state.device for state in states}:
+                for device in devices:
                     inodes = [_signed(state.inode) for state in states if state.device == device]
                     for start in range(0, len(inodes), _TOGETHER):
                         some = inodes[start : start + _TOGETHER]
@@ -85,15 +105,17 @@ class Hashes:
                 self._give_up(error)
             return [known.get(state) for state in states]
 
-    def keep(self, state: State, md5: bytes, *, hashed_ns: int) -> None:
+    def keep(self, state: State, md5: bytes, *, hashed_ns: int, steady_ns: int = 0) -> None:
         """Remember a file's MD5, unless it changed shortly before it was hashed.
 
         Args:
             state: As it was before and after it was read.
             md5: Of all its bytes.
             hashed_ns: When reading began, nanoseconds since 1970.
+            steady_ns: The same by the monotonic clock.
         """
-        if max(state.mtime_ns, state.ctime_ns) > hashed_ns - _SETTLED_NS:
+        reached_ns = self._clocks.reached_ns(state.device, wall_ns=hashed_ns, steady_ns=steady_ns)
+        if max(state.mtime_ns, state.ctime_ns) > reached_ns - _SETTLED_NS:
             return
         row = _signed(state.device), _signed(state.inode), state.size, state.mtime_ns, state.ctime_ns, md5
         with self._lock:

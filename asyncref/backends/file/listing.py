@@ -9,20 +9,23 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from asyncref.backends.file.failure import path_of, translated
 from asyncref.backends.file.folder import FOLDER, LINK, Names, Rows, Scan, look_at, shown, text_of
-from asyncref.backends.file.ground import Ground, Mounts
+from asyncref.backends.file.ground import MOUNT_HINT, Ground, Mounts
 from asyncref.backends.file.hashes import Hashes
 from asyncref.backends.file.local import LocalDisks, Subtree, subtree
+from asyncref.backends.file.named import digest_of, digests_of
 from asyncref.backends.file.threads import Threads
 from asyncref.errors import AsyncrefError, ContainerNotFoundError, NotFoundError, ProtocolError
 from asyncref.model import Cursor, ListRequest, Page
 
+T = TypeVar("T")
 _FOLDERS_KEPT: Final = 8
 _RESOLVED_KEPT: Final = 4096
 _PROBE_NAMES: Final = 8
@@ -50,6 +53,7 @@ class Listing:
         self._links: set[str] = set()
         self._waiting: dict[str, list[bytes]] = {}
         self._turns = asyncio.Semaphore(_QUICK_FOLDERS)
+        self._shares = asyncio.Semaphore(2 * threads.most)  # of a page of 10,000 names there are 157
         self._slow = False
         self._disks = LocalDisks()
 
@@ -57,12 +61,13 @@ class Listing:
         """Part of one folder, sorted. See `FileBackend.list_page`."""
         prefix = request.prefix if request.prefix.endswith("/") else f"{request.prefix}/"
         if request.cursor is not None and request.cursor.marker in self._waiting:
-            page = await self._subtree_page(prefix, self._waiting.pop(request.cursor.marker), request.limit)
+            page = await self._subtree_page(prefix, self._waiting[request.cursor.marker].copy(), request.limit)
             assert page is not None  # only a subtree's first folder can be unfit
+            del self._waiting[request.cursor.marker]  # not before: a page that fails may be asked for again
             return page
         if request.cursor is not None and request.cursor.state == _SUBTREE:
             raise ProtocolError("the listing that this page belongs to has ended", uri=f"file://{prefix}")
-        if request.cursor is None and not self._slow:
+        if request.cursor is None and not self._slow and not self._mounts.divide(prefix):
             page = await self._subtree_page(prefix, [b""], request.limit)
             if page is not None:
                 return page
@@ -74,6 +79,8 @@ class Listing:
         start, stop = _bounds(names, request)
         chosen, kinds = names.part(start, stop)
         rows = await self._look_at_rest(prefix, chosen, kinds, *first)
+        if rows.skipped["vanished"]:
+            await self._threads.run(partial(self._require, prefix, names.device))
         self._keep(prefix, names, going_on=stop < len(names))
         self._links.update(f"{prefix}{shown(name)}" for name, kind in zip(chosen, kinds, strict=True) if kind == LINK)
         ends = [prefix + shown(name) for name in (chosen[0], chosen[-1])] if chosen else [None, None]
@@ -97,6 +104,18 @@ class Listing:
             return os.path.realpath(path_of(self._mounts.here(key)))
         return b"%s/%s" % (above.rstrip(b"/"), name.encode())
 
+    def digests(self, folder: str, paths: pa.StringArray) -> pa.StringArray:
+        """W&B's digests of files that a listing of a folder gave, by their names. Blocking."""
+        if self._mounts.divide(folder):
+            return pa.array([digest_of(self.resolved(f"{folder}{path}")) for path in paths.to_pylist()], pa.string())
+        resolved = os.path.realpath(path_of(self._mounts.here(folder))).rstrip(b"/") + b"/"
+        found = digests_of(resolved, paths)  # folders are no links, or they would not have been followed
+        if not self._links:
+            return found
+        keys = [f"{folder}{path}" for path in paths.to_pylist()]
+        linked = [digest_of(self.resolved(key)) if key in self._links else None for key in keys]
+        return pc.coalesce(pa.array(linked, pa.string()), found)
+
     def clear(self) -> None:
         """Forget all folders."""
         self._names.clear()
@@ -118,14 +137,12 @@ class Listing:
             found = await self._threads.run(partial(self._subtree, prefix, waiting, most))
         if found is None:
             return None
-        tree, resolved = found
+        tree, batch, resolved = found
         for folder in tree.inside:
             self._resolved[f"{prefix}{folder.decode()}"] = resolved + folder
         while len(self._resolved) > max(_RESOLVED_KEPT, len(tree.inside)):
             self._resolved.popitem(last=False)
         self._links.update(f"{prefix}{shown(name)}" for name in tree.links)
-        batch = tree.rows.batch(prefix)
-        batch = batch.take(pc.sort_indices(batch.column(0)))
         keys = batch.column(0)
         cursor = Cursor(f"{prefix}{tree.waiting[-1].decode()}", state=_SUBTREE) if tree.waiting else None
         if cursor is not None:
@@ -141,15 +158,17 @@ class Listing:
             skipped=dict(tree.rows.skipped),
         )
 
-    def _subtree(self, prefix: str, waiting: list[bytes], most: int) -> tuple[Subtree, bytes] | None:
+    def _subtree(self, prefix: str, waiting: list[bytes], most: int) -> tuple[Subtree, pa.RecordBatch, bytes] | None:
         here = self._mounts.here(prefix)
         path = path_of(here)
+        if waiting == [b""]:
+            self._ground.seen(here)
         tree = subtree(prefix, path, self._disks, waiting, most=most)
         if tree is None:
             return None
-        self._ground.seen(here)
-        self._with_md5s(tree.rows)
-        return tree, os.path.realpath(path).rstrip(b"/") + b"/"
+        if tree.rows.skipped["vanished"]:
+            self._require(prefix, None)
+        return tree, tree.batch(prefix, self.hashes), os.path.realpath(path).rstrip(b"/") + b"/"
 
     async def _begin(self, prefix: str, request: ListRequest) -> tuple[Names, tuple[Rows, int]]:
         """All names of a folder and, where that is quick, its files in the same call."""
@@ -158,7 +177,7 @@ class Listing:
             self._judge(opened)
         names, first = opened.names, opened.first
         while names is None or first is None:
-            names = await self._threads.run(opened.scan.step)
+            names = await self._threads.run(partial(self._read, prefix, opened.scan.step))
             if names is not None:
                 first = await self._threads.run(partial(self._look_quickly, prefix, names, request))
         self._resolved[prefix] = opened.resolved
@@ -174,21 +193,25 @@ class Listing:
                 self._turns.release()
 
     def _open(self, prefix: str, request: ListRequest) -> _Opened:
-        uri = f"file://{prefix}"
-        here = self._mounts.here(prefix)
-        path = path_of(here)
-        try:
-            scan = Scan(path)
-            names = scan.step()
-        except OSError as error:
-            ours = translated(error, uri)
-            if isinstance(ours, NotFoundError):
-                missing = ContainerNotFoundError(f"not a folder: {ours.message}", uri=uri, code=ours.code)
-                ours = missing if here == self._ground.folder else self._ground.explain(missing)
-            raise ours from error
-        self._ground.seen(here)
+        path = path_of(self._mounts.here(prefix))
+        self._ground.seen(self._mounts.here(prefix))
+        scan = self._read(prefix, partial(Scan, path))
+        names = self._read(prefix, scan.step)
         first = None if names is None else self._look_quickly(prefix, names, request)
         return _Opened(scan, names, first, os.path.realpath(path))
+
+    def _read(self, prefix: str, call: Callable[[], T]) -> T:
+        """What a call gives that reads a folder; its failure as one of ours."""
+        try:
+            return call()
+        except OSError as error:
+            ours = translated(error, f"file://{prefix}")
+            if isinstance(ours, NotFoundError):
+                message = f"not a folder: {ours.message}"
+                missing = ContainerNotFoundError(message, uri=ours.uri, code=ours.code, hint=MOUNT_HINT)
+                is_ground = self._mounts.here(prefix) == self._ground.folder
+                ours = missing if is_ground else self._ground.explain(missing)
+            raise ours from error
 
     def _look_quickly(self, prefix: str, names: Names, request: ListRequest) -> tuple[Rows, int]:
         """Look at a page's names, or at so many of them as tell that it takes long; how many that is."""
@@ -204,9 +227,17 @@ class Listing:
         """Spread over the threads what is left to be looked at."""
         shares = [slice(start, start + _SHARE_NAMES) for start in range(done, len(names), _SHARE_NAMES)]
         calls = [partial(self._look, prefix, names[share], kinds[share]) for share in shares]
-        for share in await _gather([partial(self._threads.run, call) for call in calls]):
+        for share in await _gather([partial(self._look_in_turn, call) for call in calls]):
             rows.extend(share)
         return rows
+
+    async def _look_in_turn(self, call: Callable[[], Rows]) -> Rows:
+        async with self._shares:
+            return await self._threads.run(call)
+
+    def _require(self, prefix: str, device: int | None) -> None:
+        """Raise if names vanished because the file system did."""
+        self._ground.require(self._mounts.here(prefix), device, f"file://{prefix}")
 
     def _look(self, prefix: str, names: list[bytes], kinds: list[int]) -> Rows:
         return self._with_md5s(look_at(prefix, names, kinds, path_of(self._mounts.here(prefix))))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
@@ -21,12 +22,19 @@ _HINT: Final = "see whether the server of its mount answers"
 
 
 class _Job(Generic[T]):
-    """One call, its outcome, and whom to tell of it."""
+    """One call, its outcome, and whom to tell of it.
 
-    __slots__ = ("call", "error", "result", "tell")
+    Attributes:
+        begun_s: When a thread took it, by the monotonic clock; None: it waits in the queue.
+        dropped: Nobody waits for it any more.
+    """
+
+    __slots__ = ("begun_s", "call", "dropped", "error", "result", "tell")
 
     def __init__(self, call: Callable[[], T], tell: Callable[[], None]) -> None:
         self.call, self.tell = call, tell
+        self.begun_s: float | None = None
+        self.dropped = False
         self.result: list[T] = []
         self.error: BaseException | None = None
 
@@ -49,14 +57,18 @@ class _Crew:
         self._most, self._alive = most, 0
         self._jobs: SimpleQueue[_Job[Any] | None] = SimpleQueue()
         self._idle = threading.Semaphore(0)
+        self._running: set[_Job[Any]] = set()
         self.process = os.getpid()
-        self.overdue: set[_Job[Any]] = set()
 
     def put(self, job: _Job[Any]) -> None:
         self._jobs.put(job)
         if not self._idle.acquire(blocking=False) and self._alive < self._most:
             self._alive += 1
             threading.Thread(target=self._work, name="asyncref-file", daemon=True).start()
+
+    def oldest_s(self) -> float | None:
+        """When the call began that has been at work for longest."""
+        return min((job.begun_s for job in list(self._running) if job.begun_s is not None), default=None)
 
     def dismiss(self) -> None:
         """Let every thread end once it has nothing more to do."""
@@ -65,9 +77,12 @@ class _Crew:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            job.run()
-            self.overdue.discard(job)
-            job.tell()
+            if not job.dropped:
+                job.begun_s = time.monotonic()
+                self._running.add(job)
+                job.run()
+                self._running.discard(job)
+                job.tell()
             self._idle.release()
 
 
@@ -76,7 +91,7 @@ class Threads:
 
     Args:
         most: Calls at once.
-        patience_s: How long a call is waited for, in its queue and at work.
+        patience_s: How long a call may be at work. In its queue one waits for as long as none at work takes longer.
         uri: What the calls are about; for the error.
     """
 
@@ -88,7 +103,7 @@ class Threads:
         """Run a call in a thread.
 
         Raises:
-            ConnectionFailedError: It did not return in time, or an earlier one still has not.
+            ConnectionFailedError: It did not return in time, or another one has not.
         """
         crew, loop = self._ready(), asyncio.get_running_loop()
         waiting: asyncio.Future[None] = loop.create_future()
@@ -103,20 +118,28 @@ class Threads:
 
         job: _Job[T] = _Job(call, tell)
         crew.put(job)
-        timer = loop.call_later(self._patience_s, wake)
+        left_s = self._patience_s
         try:
-            await waiting
+            while left_s > 0 and not waiting.done():
+                await asyncio.wait((waiting,), timeout=left_s)
+                left_s = self._left_s(crew, job)
         finally:
-            timer.cancel()
-        return self._outcome(crew, job)
+            job.dropped = True
+        return self._outcome(job)
 
     def run_here(self, call: Callable[[], T]) -> T:
         """Run a call in a thread and block until it returns; raises as `run` does."""
-        crew, ended = self._ready(), threading.Event()
+        crew, ended, left_s = self._ready(), threading.Event(), self._patience_s
         job: _Job[T] = _Job(call, ended.set)
         crew.put(job)
-        ended.wait(self._patience_s)
-        return self._outcome(crew, job)
+        while left_s > 0 and not ended.wait(left_s):
+            left_s = self._left_s(crew, job)
+        return self._outcome(job)
+
+    def _left_s(self, crew: _Crew, job: _Job[Any]) -> float:
+        """How long a call may still take; one in the queue, how long those at work may."""
+        begun_s = crew.oldest_s() if job.begun_s is None else job.begun_s
+        return self._patience_s if begun_s is None else begun_s + self._patience_s - time.monotonic()
 
     def close(self) -> None:
         """Let the threads end. Idempotent; a later call starts new ones."""
@@ -127,13 +150,14 @@ class Threads:
     def _ready(self) -> _Crew:
         if self._crew.process != os.getpid():
             self._crew = _Crew(self.most)
-        if self._crew.overdue:
+        oldest_s = self._crew.oldest_s()
+        if oldest_s is not None and oldest_s + self._patience_s < time.monotonic():
             raise self._hangs()
         return self._crew
 
-    def _outcome(self, crew: _Crew, job: _Job[T]) -> T:
+    def _outcome(self, job: _Job[T]) -> T:
         if not job.result and job.error is None:
-            crew.overdue.add(job)
+            job.dropped = True
             raise self._hangs()
         return job.outcome()
 

@@ -6,15 +6,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Final
 from urllib.parse import quote, urlencode
 
 from asyncref.backends.gcs.answers import Asked, failure
 from asyncref.backends.gcs.settings import GcsSettings
 from asyncref.backends.gcs.tokens import Tokens
 from asyncref.net.http import HttpPool, Reply, Response
-
-_ERROR_BYTES: Final = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +62,12 @@ class Access:
         Raises:
             AsyncrefError: The error for whatever is not status 200.
         """
-        async with self.request(call) as (response, url):
-            body = b"".join([chunk async for chunk in self.chunks(response, url, call.asked)])
+        async with self.request(call, is_page=True) as (response, url):
+            body = await self._pool.read(response, url=url, uri=call.asked.uri)
             return Reply(response.status, response.headers, body)
 
     @asynccontextmanager
-    async def request(self, call: Call) -> AsyncIterator[tuple[Response, str]]:
+    async def request(self, call: Call, *, is_page: bool = False) -> AsyncIterator[tuple[Response, str]]:
         """Send one request; gives a good answer, its body still to come, and the URL.
 
         A token that the server does not accept any more is renewed once, and the request sent once more.
@@ -85,14 +82,11 @@ class Access:
             if self._tokens is not None:
                 token = await self._tokens.get(self.uri())
                 headers["Authorization"] = f"Bearer {token}"
-            async with self._pool.request("GET", url, headers, uri=call.asked.uri) as response:
+            async with self._pool.request("GET", url, headers, uri=call.asked.uri, is_page=is_page) as response:
                 if response.status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
                     yield response, url
                     return
-                body = b""
-                async for chunk in self.chunks(response, url, call.asked):
-                    if len(body) < _ERROR_BYTES:
-                        body += chunk
+                body = await self._pool.read_error(response, url=url, uri=call.asked.uri)
             refused = response.status == HTTPStatus.UNAUTHORIZED and token is not None and not renewed
             if not (refused and self._tokens is not None and token is not None and self._tokens.drop(token)):
                 raise failure(response.status, response.headers, body, call.asked, anon=self._tokens is None)

@@ -11,6 +11,7 @@ import orjson
 
 from asyncref import errors
 from asyncref.errors import AsyncrefError
+from asyncref.net.dates import pause_s
 
 _SLOW: Final = "the server asks to slow down"
 _DENIED: Final = "access denied to bucket {bucket!r}: {action} is needed"
@@ -77,7 +78,7 @@ def failure(status: int, headers: Mapping[str, str], body: bytes, asked: Asked, 
         "code": reason or f"status {status}",
     }
     if kind is errors.ThrottledError:
-        return errors.ThrottledError(said, **about, retry_after_s=_retry_after_s(headers))
+        return errors.ThrottledError(said, **about, retry_after_s=pause_s(headers))
     hint = _LOG_IN if anon and kind is errors.AccessDeniedError else None
     if "requester pays" in message:  # 400 "Bucket is a requester pays bucket but no user project provided."
         hint = _PAYS
@@ -118,8 +119,3 @@ def _said(body: bytes) -> tuple[str, str | None]:
             message = ""
     text = " ".join(message.split())[:_MESSAGE_MOST].replace("{", "(").replace("}", ")")
     return text, reason if isinstance(reason, str) else None
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    value = headers.get("Retry-After", "").strip()
-    return float(value) if value.isdigit() else None

@@ -85,8 +85,8 @@ def read_settings(options: Mapping[str, Any], limits: Limits, *, concurrency: in
     for name in options:
         if name not in OPTIONS:
             raise OptionError(f"unknown storage option {name!r} for gs", hint=f"known are {', '.join(OPTIONS)}")
-    endpoint, emulated = _endpoint(options.get("endpoint_url"))
-    identity = _identity(options, endpoint, emulated=emulated)
+    endpoint = _endpoint(options.get("endpoint_url"))
+    identity = _identity(options, endpoint)
     verify = options.get("verify")
     return GcsSettings(
         endpoint=endpoint,
@@ -101,20 +101,20 @@ def read_settings(options: Mapping[str, Any], limits: Limits, *, concurrency: in
     )
 
 
-def _endpoint(chosen: str | None) -> tuple[str, bool]:
-    """The service's URL, and whether it is STORAGE_EMULATOR_HOST's, which may lack its scheme."""
+def _endpoint(chosen: str | None) -> str:
+    """The service's URL; STORAGE_EMULATOR_HOST, which may lack its scheme, names it where no option does."""
     emulator = os.environ.get("STORAGE_EMULATOR_HOST")
     if chosen is None and emulator:
         chosen = emulator if "://" in emulator else f"http://{emulator}"
     elif chosen is None:
-        return DEFAULT_ENDPOINT, False
+        return DEFAULT_ENDPOINT
     parts = urlsplit(chosen)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise OptionError(f"endpoint_url {chosen!r} is no URL", hint="write https://host or http://host:port")
-    return chosen.rstrip("/"), chosen != DEFAULT_ENDPOINT and emulator is not None
+    return chosen.rstrip("/")
 
 
-def _identity(options: Mapping[str, Any], endpoint: str, *, emulated: bool) -> Identity:
+def _identity(options: Mapping[str, Any], endpoint: str) -> Identity:
     token = options.get("token")
     if token == "anon" or (options.get("anon") and token is None):  # noqa: S105  gcsfs's word
         return Identity("none")
@@ -123,7 +123,7 @@ def _identity(options: Mapping[str, Any], endpoint: str, *, emulated: bool) -> I
     if token is None:
         # A bearer token is the account itself, unlike a signature: it goes to Google only, unless it is named.
         foreign = not f".{urlsplit(endpoint).hostname}".endswith(_GOOGLE)
-        return Identity("none") if emulated or foreign else _default()
+        return Identity("none") if foreign else _default()
     return _named(token)
 
 

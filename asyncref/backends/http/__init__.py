@@ -37,6 +37,7 @@ class HttpBackend:
         scheme: `http` or `https`.
         host: With its port, if it is not the scheme's own.
         settings: What was chosen.
+        start: The key of the folder that no other folder's redirect leads out of; empty, or ends in `/`.
     """
 
     traits: Final = Traits(
@@ -49,11 +50,12 @@ class HttpBackend:
         prices_requests=False,
     )
 
-    def __init__(self, scheme: str, host: str, settings: WebSettings) -> None:
+    def __init__(self, scheme: str, host: str, settings: WebSettings, *, start: str = "") -> None:
         self._scheme, self._host = scheme, host
-        self._web = Web(scheme, host, settings)
+        self._web = Web(scheme, host, settings, start=start)
         self._listing: OrderedDict[str, Index] = OrderedDict()
         self._heads = True
+        self._repeats = settings.folder_repeats
 
     def source(self, reference: Reference) -> Source:
         """The record of a typed URL; its prefix is escaped as W&B's client does it."""
@@ -171,11 +173,17 @@ class HttpBackend:
 
     async def _read_index(self, prefix: str) -> Index:
         uri = self.reference(prefix)
-        if urls.repeats(prefix):
-            raise ProtocolError("its folders repeat without end, as a link to a folder above makes them", uri=uri)
+        if urls.repeats(prefix, self._repeats):
+            raise ProtocolError(
+                "its folders repeat without end, as a link to a folder above makes them",
+                uri=uri,
+                hint=f"if they rightly do: storage_options folder_repeats, which is {self._repeats}",
+            )
         call = Call(prefix, headers=_ACCEPT, folder=True)
         body, headers, url = await self._web.fetch(call, most_bytes=_INDEX_BYTES)
         kind = headers.get("Content-Type", "")
+        if not ends_by_itself(headers) and not index.is_whole(body, kind):
+            raise BrokenBodyError("the index ends in its midst, and the server marks no end", uri=uri)
         if len(body) < _IN_THREAD_BYTES:
             return index.read(body, kind, url, uri=uri)
         return await anyio.to_thread.run_sync(lambda: index.read(body, kind, url, uri=uri))
@@ -196,7 +204,8 @@ def open_http(reference: Reference, options: Mapping[str, Any], limits: Limits) 
     """
     scheme, host = reference.scheme, reference.container
     settings = read_settings(options, limits, origin=f"{scheme}://{host}", concurrency=CONCURRENCY)
-    return HttpBackend(scheme, host, settings)
+    start = urls.typed(reference.key).partition("?")[0]
+    return HttpBackend(scheme, host, settings, start=f"{start.rstrip('/')}/" if start else "")
 
 
 def _batch(keys: list[str], found: Index, start: int, stop: int) -> pa.RecordBatch:

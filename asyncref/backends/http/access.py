@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import urljoin, urlsplit
 
-from asyncref.backends.http.answers import FOLDER, failure
+from asyncref.backends.http.answers import failure
+from asyncref.backends.http.redirects import STATUSES, Redirects, is_same_server
 from asyncref.backends.http.settings import WebSettings
-from asyncref.backends.http.urls import name_of
 from asyncref.errors import (
     BrokenBodyError,
     ConnectionFailedError,
-    NotFoundError,
     ProtocolError,
     StorageError,
 )
 from asyncref.net.foreign import is_untrusted
 from asyncref.net.http import HttpPool, Response
 
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 10
 _GOOD: Final = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT})
-_PORTS: Final = {"http": 80, "https": 443}
+_VERIFY: Final = "storage_options: verify names the file of the authority to trust"
+_FOREIGN: Final = "it is another server's, to which a redirect leads: only the system's authorities are trusted there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +52,15 @@ class Web:
         scheme: `http` or `https`.
         host: With its port, if it is not the scheme's own.
         settings: What was chosen.
+        start: The key of the folder that no other folder's redirect leads out of.
     """
 
-    def __init__(self, scheme: str, host: str, settings: WebSettings) -> None:
+    def __init__(self, scheme: str, host: str, settings: WebSettings, *, start: str = "") -> None:
         self._origin = f"{scheme}://{host}"
+        self._redirects = Redirects(self.uri(start))
         self._settings = settings
         self._pool = HttpPool(settings.http)
+        self._foreign = HttpPool(replace(settings.http, verify=True, client_cert=None))
 
     def uri(self, key: str = "") -> str:
         """The URL of a key."""
@@ -69,8 +70,8 @@ class Web:
     async def request(self, call: Call) -> AsyncIterator[tuple[Response, str]]:
         """Send one request and follow its redirects; gives a good answer, its body still to come, and its URL.
 
-        Credentials and the caller's own headers go to the server that was named, and to no other that it
-        points to. From https no redirect leads to http.
+        Credentials, the client's certificate and the caller's own headers go to the server that was named, and to no
+        other that it points to; what `verify` says holds for it alone. From https no redirect leads to http.
 
         Raises:
             AsyncrefError: The error for every other answer.
@@ -78,17 +79,19 @@ class Web:
         uri = self.uri(call.key)
         url = uri
         for _ in range(_MOST_REDIRECTS + 1):
-            own = self._settings.headers if url is uri or _is_same_server(self._origin, url) else {}
+            ours = url is uri or is_same_server(self._origin, url)
+            pool, own = (self._pool, self._settings.headers) if ours else (self._foreign, {})
             try:
-                async with self._pool.request(call.method, url, {**own, **call.headers}, uri=uri) as response:
-                    if response.status not in _REDIRECTS:
+                async with pool.request(call.method, url, {**own, **call.headers}, uri=uri) as response:
+                    if response.status not in STATUSES:
                         if response.status not in _GOOD and response.status not in call.also:
                             raise failure(response.status, response.headers, uri=uri, folder=call.folder)
                         yield response, url
                         return
-                    url = _following(call, uri, url, response.headers.get("Location"))
+                    location = response.headers.get("Location")
+                    url = self._redirects.following(uri, url, location, folder=call.folder)
             except ConnectionFailedError as error:
-                raise _final(error) from error.__cause__
+                raise _final(error, _VERIFY if ours else _FOREIGN) from error.__cause__
         raise ProtocolError(f"more than {_MOST_REDIRECTS} redirects", uri=uri)
 
     def chunks(self, response: Response, url: str, uri: str) -> AsyncIterator[bytes]:
@@ -116,45 +119,11 @@ class Web:
             return b"".join(pieces), response.headers, url
 
     async def aclose(self) -> None:
-        """Close the pool. Idempotent."""
+        """Close the pools. Idempotent."""
         await self._pool.aclose()
+        await self._foreign.aclose()
 
 
-def _following(call: Call, uri: str, url: str, location: str | None) -> str:
-    """Where a redirect leads."""
-    if not location:
-        raise ProtocolError("a redirect that leads nowhere", uri=uri)
-    target = urljoin(url, location).partition("#")[0]
-    before, after = urlsplit(url), urlsplit(target)
-    if after.scheme not in _PORTS or not after.netloc or "@" in after.netloc:
-        raise ProtocolError("a redirect to what is no plain HTTP URL", uri=uri)
-    if before.scheme == "https" and after.scheme == "http":
-        raise ProtocolError("a redirect from https to http", uri=uri, hint="what came would be anyone's")
-    if not call.folder and before.hostname == after.hostname and name_of(after.path) == name_of(before.path) + b"/":
-        raise NotFoundError("a folder, not a file", uri=uri, code=FOLDER)
-    if call.folder and (before.hostname != after.hostname or not after.path.endswith("/")):
-        raise ProtocolError(
-            f"the folder's index redirects to {after.scheme}://{after.netloc}{after.path}",
-            uri=uri,
-            hint="scan that URL itself, if it is what you mean",
-        )
-    return target
-
-
-def _is_same_server(origin: str, url: str) -> bool:
-    """Whether a URL leads to the very server: also from http to https on the usual ports."""
-    ours, theirs = urlsplit(origin), urlsplit(url)
-    ports = ours.port or _PORTS[ours.scheme], theirs.port or _PORTS[theirs.scheme]
-    if ours.hostname != theirs.hostname:
-        return False
-    return (ours.scheme == theirs.scheme and ports[0] == ports[1]) or (
-        (ours.scheme, theirs.scheme) == ("http", "https") and ports == (80, 443)
-    )
-
-
-def _final(error: ConnectionFailedError) -> ConnectionFailedError | StorageError:
+def _final(error: ConnectionFailedError, hint: str) -> ConnectionFailedError | StorageError:
     """A certificate that is not trusted now is not trusted at the eighth try."""
-    if is_untrusted(error):
-        hint = "storage_options: verify names the file of the authority to trust"
-        return StorageError(error.message, uri=error.uri, hint=hint)
-    return error
+    return StorageError(error.message, uri=error.uri, hint=hint) if is_untrusted(error) else error

@@ -12,6 +12,7 @@ from typing import Final
 from asyncref import errors
 from asyncref.errors import AsyncrefError, ProtocolError
 from asyncref.model import Answer, Pin
+from asyncref.net.dates import pause_s
 
 FOLDER: Final = "folder"
 """The `code` of a `NotFoundError` where a folder lies in a file's stead."""
@@ -59,8 +60,7 @@ def failure(status: int, headers: Mapping[str, str], *, uri: str, folder: bool) 
     else:
         kind, message, hint = errors.ProtocolError, "the server refused the request", None
     if kind is errors.ThrottledError:
-        pause_s = _retry_after_s(headers)
-        return errors.ThrottledError(message, uri=uri, request_id=request_id, code=code, retry_after_s=pause_s)
+        return errors.ThrottledError(message, uri=uri, request_id=request_id, code=code, retry_after_s=pause_s(headers))
     if folder and kind is errors.NotFoundError:
         kind, message = errors.ContainerNotFoundError, f"no such folder: {message}"
     if folder and status == HTTPStatus.FORBIDDEN:
@@ -135,12 +135,3 @@ def _size(status: int, headers: Mapping[str, str], uri: str) -> int | None:
 def _length(headers: Mapping[str, str]) -> int | None:
     length = headers.get("Content-Length", "")
     return int(length) if length.isascii() and length.isdigit() else None
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds from Retry-After: a number, or a date as far from the answer's own (RFC 9110 §10.2.3)."""
-    value = headers.get("Retry-After", "").strip()
-    if value.isascii() and value.isdigit():
-        return float(value)
-    until, now = moment(value), moment(headers.get("Date"))
-    return max(0.0, (until - now).total_seconds()) if until and now else None

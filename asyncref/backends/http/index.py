@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ _SAID: Final = re.compile(r"\s*(index of|directory listing (for|of)|directory:|l
 _CADDY: Final = '<table aria-describedby="summary">'
 _PARENT: Final = re.compile(r"\s*\[?(to )?parent directory\]?\s*", re.IGNORECASE)
 _PLAIN: Final = re.compile(r"(?:\./)?([^/:?#\\\x00-\x1f\x7f]+)(/?)")  # a link that needs no base to be resolved
+_FRAME: Final = re.compile(r"<(/?)(html|body|table|pre|ul)\b", re.IGNORECASE)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 _ISO: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d))?(?:\.(\d{1,6}))?")
@@ -87,7 +89,7 @@ def read(body: bytes, content_type: str, url: str, *, uri: str) -> Index:
     Raises:
         ProtocolError: It is no index, or contradicts itself.
     """
-    if content_type.partition(";")[0].strip().lower() == "application/json":
+    if _is_json(content_type):
         found: Iterable[_Found] = _read_json(body, uri)
     else:
         found = _read_html(body.decode(errors="surrogateescape"), url, uri)
@@ -104,6 +106,25 @@ def read(body: bytes, content_type: str, url: str, *, uri: str) -> Index:
             segment = escaped(name)
             files.setdefault(segment, File(segment, size, modified))
     return Index([files[segment] for segment in sorted(files)], sorted(folders), refused)
+
+
+def is_whole(body: bytes, content_type: str) -> bool:
+    """Whether a page shows by itself that nothing of its end is missing, for servers that mark the end by hanging up.
+
+    HTML is whole where it closes what frames its links; JSON says so itself.
+    """
+    if _is_json(content_type):
+        text = body.strip()
+        return text[:1] + text[-1:] in (b"[]", b"{}")
+    opened: Counter[str] = Counter()
+    frames = _FRAME.findall(_HIDDEN.sub(" ", body.decode(errors="replace")))
+    for closing, name in frames:
+        opened[name.lower()] += -1 if closing else 1
+    return bool(frames) and all(count <= 0 for count in opened.values())
+
+
+def _is_json(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == "application/json"
 
 
 def _text(name: bytes) -> str | None:

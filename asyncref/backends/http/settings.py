@@ -12,7 +12,18 @@ from asyncref.errors import OptionError
 from asyncref.model import Limits
 from asyncref.net.http import HttpSettings
 
-_KNOWN: Final = ("username", "password", "token", "headers", "verify", "client_cert", "proxies", "user_agent")
+_KNOWN: Final = (
+    "username",
+    "password",
+    "token",
+    "headers",
+    "verify",
+    "client_cert",
+    "proxies",
+    "user_agent",
+    "folder_repeats",
+)
+_FOLDER_REPEATS: Final = 7
 _SECRET: Final = ("username", "password", "token", "headers", "client_cert")
 _OWN_HEADERS: Final = frozenset(
     {"range", "if-match", "if-unmodified-since", "accept-encoding", "host", "content-length"}
@@ -27,11 +38,13 @@ class WebSettings:
         http: The pool's settings.
         headers: Sent to this server and to no other: credentials and the caller's own.
         concurrency: Requests in flight.
+        folder_repeats: How often the same few folder names may follow each other in a path.
     """
 
     http: HttpSettings
     headers: Mapping[str, str] = field(repr=False)
     concurrency: int
+    folder_repeats: int
 
 
 def read_settings(options: Mapping[str, Any], limits: Limits, *, origin: str, concurrency: int) -> WebSettings:
@@ -39,8 +52,9 @@ def read_settings(options: Mapping[str, Any], limits: Limits, *, origin: str, co
 
     Args:
         options: `username` and `password`, or `token` (a bearer's); `headers`; `verify` (False, or the file or folder
-            of authorities); `client_cert` (a file, or certificate and key); `proxies`; `user_agent`. Under a key
-            such as `https://host` stand options for that server alone, which win.
+            of authorities); `client_cert` (a file, or certificate and key); `proxies`; `user_agent`; `folder_repeats` (7: how often the
+            same few folder names may follow each other until that is a loop). Under a key such as `https://host` stand
+            options for that server alone, which win.
         limits: Timeouts and concurrency.
         origin: `scheme://host[:port]`.
         concurrency: Requests in flight if `limits` names none.
@@ -64,7 +78,9 @@ def read_settings(options: Mapping[str, Any], limits: Limits, *, origin: str, co
         client_cert=_client_cert(chosen, origin),
         user_agent=str(chosen.get("user_agent", "asyncref")),
     )
-    return WebSettings(http=http, headers=_headers(chosen, origin), concurrency=most)
+    return WebSettings(
+        http=http, headers=_headers(chosen, origin), concurrency=most, folder_repeats=_repeats(chosen, origin)
+    )
 
 
 def options_for(options: Mapping[str, Any], origin: str) -> dict[str, Any]:
@@ -74,6 +90,13 @@ def options_for(options: Mapping[str, Any], origin: str) -> dict[str, Any]:
     if not isinstance(own, Mapping):
         raise OptionError(f"the option {origin!r} has to hold options of its own", uri=f"{origin}/")
     return common | dict(own)
+
+
+def shown(options: Mapping[str, Any], origin: str) -> str:
+    """What tells one server who asks, in words and never what it is; empty: nothing does."""
+    chosen = options_for(options, origin)
+    given = [name for name in _SECRET if chosen.get(name) is not None]
+    return f"storage_options ({', '.join(given)})" if given else ""
 
 
 def has_secrets(options: Mapping[str, Any]) -> bool:
@@ -102,6 +125,13 @@ def _headers(chosen: Mapping[str, Any], origin: str) -> dict[str, str]:
         pair = f"{user}:{password or ''}".encode()
         headers["authorization"] = f"Basic {base64.b64encode(pair).decode()}"
     return headers
+
+
+def _repeats(chosen: Mapping[str, Any], origin: str) -> int:
+    given = chosen.get("folder_repeats", _FOLDER_REPEATS)
+    if not isinstance(given, int) or given < 1:
+        raise OptionError("folder_repeats has to be a whole number from 1 on", uri=f"{origin}/")
+    return given
 
 
 def _verify(chosen: Mapping[str, Any], origin: str) -> bool | str:

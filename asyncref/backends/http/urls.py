@@ -15,7 +15,6 @@ _UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv
 _RESERVED: Final = "!#$&'()*+,/:;=?@[]~"
 _SEGMENT: Final = "!$&'()*+,;=:@~"  # RFC 3986 §3.3: what a segment may hold besides the unreserved
 _LEVELS: Final = 256
-_REPEATS: Final = 8
 _LONGEST_CYCLE: Final = 4
 
 
@@ -84,8 +83,8 @@ def path_of(key: str) -> str:
     return f"{'/'.join(names)}{mark}{query}"
 
 
-def repeats(key: str) -> bool:
-    """Whether a folder looks like a loop without end: the same few names again and again, or very deep.
+def repeats(key: str, most: int) -> bool:
+    """Whether a folder looks like a loop without end: the same few names more often in a row than `most`, or very deep.
 
     A server that follows a link to a parent serves `a/a/a/...` for ever, each under a URL of its own.
     """
@@ -93,7 +92,7 @@ def repeats(key: str) -> bool:
     if len(segments) > _LEVELS:
         return True
     for length in range(1, _LONGEST_CYCLE + 1):
-        tail = segments[-length * _REPEATS :]
-        if len(tail) == length * _REPEATS and tail == tail[:length] * _REPEATS:
+        tail = segments[-length * (most + 1) :]
+        if len(tail) == length * (most + 1) and tail == tail[:length] * (most + 1):
             return True
     return False

@@ -23,16 +23,16 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, MissingDependencyException
 
 from asyncref.backends.base import Receive
-from asyncref.backends.s3.answers import Asked, date_s, elements, failure, region_of
+from asyncref.backends.s3.answers import Asked, elements, failure, region_of
 from asyncref.backends.s3.settings import S3Settings
 from asyncref.errors import AsyncrefError, OptionError, WrongRegionError
 from asyncref.net.credentials import Chain
+from asyncref.net.dates import date_s
 from asyncref.net.http import HttpPool, Reply, Response
 from asyncref.net.sign import EMPTY_SHA256, UNSIGNED_PAYLOAD, Signer, path_of, query_of
 
 _ELSEWHERE: Final = frozenset({301, 307, 400, 403})
 _SKEW_S: Final = 300.0  # S3 refuses 15 minutes; a HEAD's 403 does not say why, its Date does
-_ERROR_BYTES: Final = 2**16
 _SIGV4A: Final = "this bucket needs signatures of kind SigV4A, which asyncref does not make"
 _PROBE: Final = "k"  # any key: the rules only put it at the end of the URL
 
@@ -108,7 +108,7 @@ class Access:
         Raises:
             AsyncrefError: The error for whatever is not status 200.
         """
-        response, url = await self._send(call)
+        response, url = await self._send(call, is_page=True)
         try:
             body = await self._pool.read(response, url=url, uri=call.asked.uri)
             return Reply(response.status, response.headers, body)
@@ -130,19 +130,16 @@ class Access:
         finally:
             response.close()
 
-    async def _send(self, call: Call) -> tuple[Response, str]:
+    async def _send(self, call: Call, *, is_page: bool = False) -> tuple[Response, str]:
         """What `request` does on entry; whoever calls it has to close the response."""
         for corrected in (False, True):
             endpoint, signer = await self._target()
             url, sent = await self._prepare(endpoint, signer, call)
-            response = await self._pool.send(call.method, url, sent, uri=call.asked.uri)
+            response = await self._pool.send(call.method, url, sent, uri=call.asked.uri, is_page=is_page)
             if response.status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
                 return response, url
-            body = b""
             try:
-                async for chunk in self.chunks(response, url, call.asked):
-                    if len(body) < _ERROR_BYTES:
-                        body += chunk
+                body = await self._pool.read_error(response, url=url, uri=call.asked.uri)
             finally:
                 response.close()
             if corrected or not self._correct(response.status, response.headers, body, endpoint, signer):

@@ -6,12 +6,12 @@ import html
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final
 
 from asyncref import errors
 from asyncref.errors import AsyncrefError
+from asyncref.net.dates import pause_s
 
 _ELEMENT: Final = re.compile(r"<(Code|Message|RequestId|Region)>([^<]*)</\1>")
 
@@ -122,8 +122,9 @@ def failure(status: int, headers: Mapping[str, str], body: bytes, asked: Asked) 
         bucket=asked.bucket, action=asked.action, message=said.get("Message") or code or f"status {status}"
     )
     if kind is errors.ThrottledError:
-        pause_s = _retry_after_s(headers)
-        return errors.ThrottledError(text, uri=asked.uri, request_id=request_id, code=code, retry_after_s=pause_s)
+        return errors.ThrottledError(
+            text, uri=asked.uri, request_id=request_id, code=code, retry_after_s=pause_s(headers)
+        )
     hint = _HINTS.get(code or "")
     return kind(text, uri=asked.uri, request_id=request_id, code=code or f"status {status}", hint=hint)
 
@@ -143,20 +144,3 @@ def _choose(status: int, code: str | None, asked: Asked) -> tuple[type[AsyncrefE
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.OK:
         return errors.ServerError, _FAILED
     return errors.ProtocolError, "the server refused the request: {message}"
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds from Retry-After: a number, or a date as far from the answer's own (RFC 9110 §10.2.3)."""
-    value = headers.get("Retry-After", "").strip()
-    if value.isdigit():
-        return float(value)
-    until, now = date_s(value), date_s(headers.get("Date", ""))
-    return max(0.0, until - now) if until is not None and now is not None else None
-
-
-def date_s(text: str) -> float | None:
-    """Unix time of an HTTP date; None if it is none."""
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return None

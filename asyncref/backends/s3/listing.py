@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -22,6 +23,7 @@ from asyncref.texts import ascends
 # First character of Cursor.state, before the last key: whether that key's latest version came.
 _SEEN: Final = "1"
 _OPEN: Final = "0"
+_VERSION: Final = re.compile(rb"<VersionId>([^<]*)<")
 
 
 async def list_page(access: Access, request: ListRequest) -> Page:
@@ -46,21 +48,33 @@ async def page_and_body(
     )
     reply = await access.fetch(Call(asked, query=query(request), headers=headers or {}))
     rows = read(reply, _kept(request), asked)
-    if request.versions and _repeats_marker(rows, request.cursor):
-        rows = rows.without_first()
+    if request.versions and _goes_on_with_a_latest(rows, request.cursor):
+        if _repeats_marker(rows, request.cursor):
+            rows = rows.without_first()
+        elif await _is_newest_now(access, rows, asked):
+            rows = rows.with_first_older(dropped=request.at is None)
     cursor = _next_versions(rows, request, asked) if request.versions else _next_objects(rows, request, asked)
     count = len(rows.keys)
+    first, last = (rows.keys[0].as_py(), rows.keys[-1].as_py()) if count else (None, None)
     listed = Page(
         batch=rows.batch,
-        first=rows.keys[0].as_py() if count else None,
-        last=rows.keys[-1].as_py() if count else None,
+        first=first,
+        last=last,
         cursor=cursor,
         seen=count,
         body_bytes=len(reply.body),
         encoded=_encoded(rows),
         ascends=rows.ascends,
+        claimed=int(said) if (said := rows.envelope.get("KeyCount", "")).isdecimal() else 0,
+        first_version=_first_version(reply.body) if request.versions and count and first == last else None,
     )
     return listed, reply.body
+
+
+def _first_version(body: bytes) -> str | None:
+    """The first version id as it stands in a page, to tell the page from others; no more is made of it."""
+    found = _VERSION.search(body)
+    return found[1].decode(errors="replace") if found else None
 
 
 def _encoded(rows: Rows) -> bool | None:
@@ -118,17 +132,42 @@ def read(reply: Reply, keep: Keep, asked: Asked) -> Rows:
         raise ProtocolError(f"the page cannot be used: {error}", uri=asked.uri, request_id=request_id) from error
 
 
+def _goes_on_with_a_latest(rows: Rows, cursor: Cursor | None) -> bool:
+    """Whether a page starts with a latest version of the key of which the former one has shown one already."""
+    if cursor is None or cursor.state is None or rows.latest is None or not rows.latest[:1].any():
+        return False
+    return cursor.state == f"{_SEEN}{rows.keys[0].as_py()}"
+
+
 def _repeats_marker(rows: Rows, cursor: Cursor | None) -> bool:
-    """Whether a page starts with the very latest version that the former one ended with.
+    """Whether that is the very one that the former page ended with.
 
     Markers exclude what they name on AWS; some servers include it.
     """
-    if cursor is None or not cursor.version_marker or rows.latest is None or not rows.latest[:1].any():
+    version = _first_version_of(rows)
+    return version is not None and cursor is not None and version == cursor.version_marker
+
+
+async def _is_newest_now(access: Access, rows: Rows, asked: Asked) -> bool:
+    """Whether that is the key's newest version by now, since those before it were removed between the two pages.
+
+    One more request, in a case that a bucket seldom comes to: it tells a change from a server that contradicts itself.
+    """
+    key = rows.keys[0].as_py()
+    call = Call(asked, query=query(ListRequest(prefix=key, limit=1, versions=True)))
+    now = read(await access.fetch(call), "all", asked)
+    if now.latest is None or not now.latest[:1].any() or now.keys[0].as_py() != key:
         return False
-    if not rows.batch.num_rows:  # the latest is a delete marker
-        return False
-    key, version = rows.batch.column("key")[0].as_py(), rows.batch.column("version")[0].as_py()
-    return cursor.state == f"{_SEEN}{key}" and version == cursor.version_marker and rows.keys[0].as_py() == key
+    return _first_version_of(rows) == _first_version_of(now)
+
+
+def _first_version_of(rows: Rows) -> str | None:
+    """The version of a page's first row, which is a latest one; None if that is a delete marker."""
+    batch = rows.batch
+    if not batch.num_rows or batch.column("key")[0].as_py() != rows.keys[0].as_py():
+        return None
+    version: str | None = batch.column("version")[0].as_py()
+    return version if batch.column("size")[0].is_valid else None
 
 
 def _next_objects(rows: Rows, request: ListRequest, asked: Asked) -> Cursor | None:

@@ -13,9 +13,10 @@ from typing import Final
 
 from asyncref.backends.base import Body
 from asyncref.backends.s3.access import Access, Call
-from asyncref.backends.s3.answers import Asked, date_s
+from asyncref.backends.s3.answers import Asked
 from asyncref.errors import BrokenBodyError, NotFoundError, ProtocolError
 from asyncref.model import Answer, Pin, ReadRequest
+from asyncref.net.dates import date_s
 
 _RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _CHECKSUMS: Final = ("sha256", "sha1", "crc32", "crc32c", "crc64nvme")  # those first that need no further library

@@ -33,7 +33,7 @@ _ROOTS: Final = {
 _ENTRIES: Final = {b"ListBucketResult": (b"Contents",), b"ListVersionsResult": (b"Version", b"DeleteMarker")}
 _ANY_ENTRY: Final = frozenset(name.decode() for names in _ENTRIES.values() for name in names)
 _ENVELOPE: Final = frozenset(
-    {"IsTruncated", "EncodingType", "NextContinuationToken", "NextKeyMarker", "NextVersionIdMarker"}
+    {"IsTruncated", "EncodingType", "KeyCount", "NextContinuationToken", "NextKeyMarker", "NextVersionIdMarker"}
 )
 _COLUMNS: Final = (b"Key", b"VersionId", b"IsLatest", b"LastModified", b"ETag", b"Size")
 _FORMS: Final = b"ktfmei"
@@ -56,7 +56,7 @@ class Rows:
             version listing in key order if the server sends the two kinds one after the other (moto does).
         latest: For every raw row of a version listing whether the server called it the latest.
         batch: The rows kept, of `PAGE_SCHEMA`.
-        envelope: The page's own elements that matter: `IsTruncated`, markers, `EncodingType`.
+        envelope: The page's own elements that matter: `IsTruncated`, markers, `EncodingType`, `KeyCount`.
         ascends: The keys surely ascend strictly; and if this is a version listing, all are latest objects.
     """
 
@@ -70,6 +70,14 @@ class Rows:
         """The same page without its first row, which is one that was kept."""
         latest = None if self.latest is None else self.latest[1:]
         return Rows(self.keys.slice(1), latest, self.batch.slice(1), self.envelope, self.ascends)
+
+    def with_first_older(self, *, dropped: bool) -> Rows:
+        """The same page with its first row, a latest version, taken for an older one; `dropped`: those are not kept."""
+        assert self.latest is not None
+        latest = self.latest.copy()
+        latest[0] = False
+        is_kept = self.batch.num_rows > 0 and self.batch.column(0)[0] == self.keys[0]  # a delete marker was not
+        return Rows(self.keys, latest, self.batch.slice(dropped and is_kept), self.envelope)
 
 
 def root_of(body: bytes) -> bytes:

@@ -8,7 +8,8 @@ from typing import Any
 
 from asyncref.engine.fetch.cache import DEFAULT_BYTES, Cache
 from asyncref.engine.fetch.checking import Checksum
-from asyncref.engine.fetch.pipeline import FetchOptions, Fsync, fetch_into
+from asyncref.engine.fetch.options import FetchOptions, Fsync
+from asyncref.engine.fetch.pipeline import fetch_into
 from asyncref.engine.fetch.report import FetchReport
 from asyncref.engine.fetch.sources import options_of
 from asyncref.engine.flow import ProgressHook

@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import Final
 
 from asyncref.engine.fetch.content import sum_of
+from asyncref.engine.fetch.disk import Bytes, write_at
 from asyncref.engine.fetch.sources import Place
-from asyncref.engine.fetch.target import Bytes, Temporary, write_at
+from asyncref.engine.fetch.temporary import Temporary
 from asyncref.model import Entry, Source
 from asyncref.uri import Reference
 

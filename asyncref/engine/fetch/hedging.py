@@ -1,4 +1,4 @@
-"""Requests far slower than their peers: which they are, and how many second ones may be sent. Pure: told the time.
+"""Requests far slower than their peers: which they are, and how many second ones may be sent. Told the time.
 
 A second request for the same bytes, over another connection, mostly meets another server (J. Dean, L. A. Barroso, "The Tail
 at Scale", CACM 56(2), 2013). What is far slower is judged among requests of about the same length, by how long those took
@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
+
+from anyio import CancelScope, Event
 
 from asyncref.engine.fetch.job import Job, Sink
 from asyncref.engine.fetch.plan import Part
@@ -26,6 +28,25 @@ _AT_ONCE: Final = 4
 
 
 @dataclass(slots=True, eq=False)
+class Second:
+    """A second request on its way.
+
+    Attributes:
+        scope: Cancelled to end it.
+        over: Set once it writes nothing more.
+    """
+
+    scope: CancelScope = field(default_factory=CancelScope)
+    over: Event = field(default_factory=Event)
+
+    async def call_off(self) -> None:
+        """End it, and wait until it has ended: what it writes to may be closed then, and its number another file's."""
+        self.scope.cancel()
+        with CancelScope(shield=True):
+            await self.over.wait()
+
+
+@dataclass(slots=True, eq=False)
 class Flight:
     """One part on its way.
 
@@ -37,7 +58,8 @@ class Flight:
         offset: The first byte that has not come yet.
         sent_s: When the request in flight was sent; None between two tries.
         length: Bytes asked for by it.
-        hedged: A second request was sent.
+        hedged: A second request was sent, and none may be sent again.
+        second: That request.
     """
 
     job: Job
@@ -48,6 +70,7 @@ class Flight:
     sent_s: float | None = None
     length: int = 0
     hedged: bool = False
+    second: Second | None = None
 
 
 @dataclass(slots=True)
@@ -100,6 +123,16 @@ class Hedging:
             self.sent += 1
             self.flying += 1
         return found[:room]
+
+    def landed(self, flight: Flight, *, again: bool) -> None:
+        """A second request has ended.
+
+        Args:
+            flight: Its part.
+            again: It failed, so that another one may do better.
+        """
+        self.flying -= 1
+        flight.hedged = not again
 
     def _is_late(self, flight: Flight, now_s: float) -> bool:
         # Without an end nothing tells what belongs to the rest; without a pin nothing tells that both are the same bytes.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -13,7 +13,7 @@ import anyio
 from asyncref.backends.base import Share
 from asyncref.engine.fetch.plan import Attempt, Part, Parts, first, parts_of
 from asyncref.engine.fetch.sources import Place
-from asyncref.model import Entry, Pin, Source
+from asyncref.model import Answer, Entry, Pin, Source
 
 
 class Sink(Protocol):
@@ -82,6 +82,7 @@ class Job:
         error: Why it failed; the parts that are left are not asked for.
         older: Older manifests already tried.
         sliced: Only a slice of the object is wanted, which no checksum of the whole proves.
+        adopted: The manifest does not pin it: `pin` is that of the first answer.
     """
 
     entry: Entry
@@ -105,6 +106,7 @@ class Job:
     error: Exception | None = None
     older: int = 0
     sliced: bool = False
+    adopted: bool = False
     _lock: anyio.Lock | None = None
 
     @classmethod
@@ -133,6 +135,19 @@ class Job:
     def is_pinned(self) -> bool:
         """Whether anything tells its bytes from others."""
         return bool(self.pin.etag or self.pin.version or self.pin.checksum)
+
+    def adopt(self, answer: Answer) -> bool:
+        """Hold all parts of an object that the manifest does not pin to the first answer; False if this is another object's."""
+        if self.adopted:
+            return answer.version in (
+                None,
+                self.pin.version,
+            )  # ETags were compared, the version that no one named was not
+        if answer.etag or answer.version:
+            self.pin = replace(self.pin, etag=answer.etag, version=answer.version)
+            self.attempt = first(self.pin, versioned=self.place.versioned)
+            self.adopted = True
+        return True
 
     def turn_to(self, entry: Entry, source: Source, place: Place) -> None:
         """Ask for the same bytes under an older pin."""

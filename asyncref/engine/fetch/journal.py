@@ -1,11 +1,12 @@
 """Which parts of a large object lie in its temporary, noted beside it, so that a killed fetch goes on there.
 
     .asyncref-MARK.part      the temporary
-    .asyncref-MARK.journal   32 bytes: what is fetched, in which parts, since which start of this machine
+    .asyncref-MARK.journal   32 bytes: what is fetched, in which parts, into which inode, since which start of this machine
                              then 8 bytes a finished part: its number, and a check of both, little-endian
 
 A part is noted after its bytes were written, without forcing either to the disk: a killed process loses neither. A power
-cut may, and then the machine's start is another one, so the journal is void. Blocking calls only.
+cut may, and then the machine's start is another one, so the journal is void. A journal is removed before its temporary
+is emptied, renamed or removed, so one that lies there is never about bytes that lay there before. Blocking calls only.
 """
 
 from __future__ import annotations
@@ -13,13 +14,12 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-import uuid
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Final
 from zlib import crc32
 
+from asyncref.engine.fetch.disk import machine_start
 from asyncref.engine.fetch.plan import Part, Parts
 from asyncref.model import Pin
 
@@ -35,16 +35,17 @@ class Journal:
         ref: The object's reference.
         pin: Of its bytes.
         parts: As it is cut.
+        inode: Of the temporary.
 
     Attributes:
         done: Numbers of the parts that lie there.
     """
 
-    def __init__(self, path: str, ref: str, pin: Pin, parts: Parts) -> None:
+    def __init__(self, path: str, ref: str, pin: Pin, parts: Parts, *, inode: int) -> None:
         self.path = path
         self.done: set[int] = set()
         self._parts = parts
-        self._head = _head(ref, pin, parts)
+        self._head = _head(ref, pin, parts, inode)
         self._fd = -1
 
     def load(self) -> bool:
@@ -85,8 +86,7 @@ class Journal:
         """Remove it: nothing that lies there counts any more. Idempotent."""
         self.close()
         self.done.clear()
-        with suppress(FileNotFoundError):
-            os.unlink(self.path)  # noqa: PTH108  beside its temporary, whose path is text too
+        forget(self.path)
 
     def close(self) -> None:
         """Close it; it stays. Idempotent."""
@@ -103,15 +103,12 @@ def journal_beside(temporary: str) -> str:
     return temporary.removesuffix(".part") + ".journal"
 
 
-def _head(ref: str, pin: Pin, parts: Parts) -> bytes:
-    fields = (ref, pin.size, pin.etag, pin.version, pin.checksum, parts.step_bytes, _machine_start())
+def forget(path: str) -> None:
+    """Remove a journal; nothing if there is none."""
+    with suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108  beside its temporary, whose path is text too
+
+
+def _head(ref: str, pin: Pin, parts: Parts, inode: int) -> bytes:
+    fields = (ref, pin.size, pin.etag, pin.version, pin.checksum, parts.step_bytes, inode, machine_start())
     return hashlib.sha256(repr(fields).encode("utf-8", "surrogatepass")).digest()
-
-
-@cache
-def _machine_start() -> str:
-    """Names the time since the machine started; where that cannot be told, this process only."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    except OSError:
-        return uuid.uuid4().hex

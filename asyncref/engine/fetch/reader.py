@@ -13,7 +13,7 @@ from anyio import CancelScope, to_thread
 from anyio.abc import TaskGroup
 
 from asyncref.backends.base import Body, Receive
-from asyncref.engine.fetch.hedging import TICK_S, Flight, Hedging
+from asyncref.engine.fetch.hedging import TICK_S, Flight, Hedging, Second
 from asyncref.engine.fetch.job import Job, Sink
 from asyncref.engine.fetch.plan import Attempt, Part, Step, after, check, found, outcome, request_for
 from asyncref.engine.fetch.sources import Places
@@ -91,6 +91,8 @@ class Reader:
                 return await self._read(job, part, sink, _Cursor(part.start, flight=flight))
         finally:
             self._flights.discard(flight)
+            if flight.second is not None:
+                await flight.second.call_off()
         return True  # a second request has brought it
 
     async def hedge(self, group: TaskGroup) -> None:
@@ -106,23 +108,33 @@ class Reader:
 
     async def _second(self, flight: Flight) -> None:
         """Read what one part still lacks over another connection; the first request ends if this comes first."""
-        job, rest = flight.job, Part(flight.offset, flight.part.stop)
-        cursor = _Cursor(rest.start)
-        self.meter.retries += 1
+        again = False
+        second = Second()
         try:
-            if await job.place.get.call(partial(self._send, job, job.attempt, rest, cursor, flight.sink)):
-                flight.end()
-        except (StorageError, RetryableError) as error:  # the first request is still on its way, and its error counts
-            _log.info("a second request for %s failed: %s", job.entry.ref, error)
+            if flight in self._flights:  # else it ended before this task had its turn
+                flight.second = second
+                with second.scope:
+                    await self._overtake(flight)
+        except Exception as error:  # noqa: BLE001  the first request is still on its way, and its error counts
+            again = True
+            _log.info("a second request for %s failed: %s", flight.job.entry.ref, error)
         finally:
-            self.hedging.flying -= 1
+            self.hedging.landed(flight, again=again)
+            second.over.set()
+
+    async def _overtake(self, flight: Flight) -> None:
+        job, rest = flight.job, Part(flight.offset, flight.part.stop)
+        self.meter.retries += 1
+        if await job.place.get.call(partial(self._send, job, job.attempt, rest, _Cursor(rest.start), flight.sink)):
+            flight.end()
 
     async def _read(self, job: Job, part: Part, sink: Sink, cursor: _Cursor) -> bool:
         refusals: list[StorageError] = []
         while True:
             attempt = job.attempt
             try:
-                return await job.place.get.call(partial(self._send, job, attempt, part, cursor, sink))
+                send = partial(self._send, job, attempt, part, cursor, sink)
+                return await job.place.get.call(send, came=lambda: cursor.offset)
             except StorageError as refusal:
                 if isinstance(refusal, ProtocolError):
                     raise
@@ -155,6 +167,8 @@ class Reader:
                     as_asked = check(body.answer, request, job.pin, uri=job.entry.ref)
                 except ChangedError as error:  # not the server's own refusal, which is final
                     raise cursor.once_more(error) from None
+                if (job.adopted or not job.is_pinned) and part.stop is not None and not job.adopt(body.answer):
+                    raise cursor.once_more(ChangedError("overwritten while it was read", uri=job.entry.ref))
                 job.stated = body.answer.checksum or job.stated
                 job.modified = body.answer.modified or job.modified
                 if as_asked:

@@ -13,9 +13,10 @@ from anyio import to_thread
 
 from asyncref.backends.base import Share
 from asyncref.engine.fetch.content import md5_of_md5s, sum_of
+from asyncref.engine.fetch.disk import Bytes, write_at
 from asyncref.engine.fetch.plan import Part
 from asyncref.engine.fetch.sums import combined, combines, new_sum
-from asyncref.engine.fetch.target import Bytes, Temporary, write_at
+from asyncref.engine.fetch.temporary import Temporary
 
 INLINE_BYTES = 64 * 1024
 """Up to here a write or an MD5 is done on the loop: a hop to a thread costs about 60 µs, hashing 64 KiB 90 µs."""

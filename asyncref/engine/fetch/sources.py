@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -12,7 +13,7 @@ import orjson
 
 from asyncref.backends import open_backend, schemes
 from asyncref.backends.base import Backend
-from asyncref.engine.flow import Lane, Meter
+from asyncref.engine.flow import Lane, Meter, ramp_of
 from asyncref.errors import ManifestFormatError
 from asyncref.model import Limits, Source
 from asyncref.uri import Reference, service
@@ -112,9 +113,9 @@ class Places:
         mark = orjson.dumps(named, default=repr, option=orjson.OPT_SORT_KEYS)
         if mark not in self._open:
             backend = open_backend(Reference(source.scheme, source.container, source.prefix), options, self._limits)
-            most, ramp, shown = backend.traits.concurrency, backend.traits.ramp, backend.reference(folder)
-            get = Lane("get", limits=self._limits, meter=self._meter, most=most, ramp=ramp, place=shown)
-            search = Lane("history", limits=self._limits, meter=self._meter, most=min(most, 8), place=shown)
+            most, shown = backend.traits.concurrency, backend.reference(folder)
+            lane = partial(Lane, limits=self._limits, meter=self._meter, ramp=ramp_of(backend), place=shown)
+            get, search = lane("get", most=most), lane("history", most=min(most, 8))
             self._open[mark] = Place(backend, get, search, backend.traits.versioned)
         return self._open[mark]
 

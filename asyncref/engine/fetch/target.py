@@ -7,34 +7,28 @@ write to the folder and swaps a checked folder for a link in mid-run is not defe
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import hashlib
 import os
+import secrets
 import stat
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Final
 
 from asyncref.engine.fetch.content import Match, match
-from asyncref.engine.fetch.journal import Journal, journal_beside
+from asyncref.engine.fetch.disk import Bytes, sync_all, write_at
 from asyncref.engine.fetch.paths import RESERVED
 from asyncref.engine.fetch.plan import Parts
+from asyncref.engine.fetch.temporary import Temporary, begin
 from asyncref.errors import FetchError
 from asyncref.model import Pin
 
-if sys.platform != "win32":
-    import fcntl
-
-_READ_BYTES: Final = 2**20
 _FOLDERS_KEPT: Final = 100_000  # memory; to judge or make a folder again does no harm
+_CLOSED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_EFFECTIVE: Final = os.access in os.supports_effective_ids
 _UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
-
-
-Bytes = bytes | bytearray | memoryview
 
 
 class There(Enum):
@@ -45,30 +39,19 @@ class There(Enum):
     OTHER = "other"  # a file of another size, or a link
 
 
-@dataclass(slots=True)
-class Temporary:
-    """An open, locked temporary, the file that it becomes, and which parts of it are there.
-
-    Attributes:
-        linked: A complete file beside it that becomes the final one in its place.
-    """
-
-    fd: int
-    path: str
-    final: str
-    journal: Journal | None = None
-    linked: str | None = None
-
-
 class Target:
     """One folder.
 
     Args:
         root: The folder; made when first needed.
+
+    Attributes:
+        refusal: Why nothing at all can be written here, once that was seen.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = os.path.realpath(root)
+        self.refusal: FetchError | None = None
         self._made: set[str] = set()
 
     def lies(self, local: str, size_bytes: int | None) -> There:
@@ -77,7 +60,7 @@ class Target:
         try:
             found = os.lstat(full)
         except (FileNotFoundError, NotADirectoryError):
-            self._make_folder(full.rpartition("/")[0])
+            self.prepare(local)
             return There.NOTHING
         if not stat.S_ISREG(found.st_mode) or size_bytes not in (None, found.st_size):
             return There.OTHER
@@ -98,7 +81,7 @@ class Target:
         Args:
             local: The file.
             chunks: Its bytes.
-            keep: A file with other bytes that lies there is not replaced.
+            keep: A file that lies there is not replaced; with the same bytes it is taken for this one.
             fsync: Force it to the disk before its rename.
 
         Returns:
@@ -108,143 +91,70 @@ class Target:
             FetchError: Another fetch is writing the same file; with `keep`, other bytes lie there.
             OSError: As the system says.
         """
-        temporary = self.open(local, 0)
+        temporary = self.open(local, 0, is_small=True)
         try:
             write_at(temporary.fd, chunks, 0)
-            return self.finish(temporary, keep=keep, fsync=fsync)
+            return temporary.finish(keep=keep, fsync=fsync)
         except BaseException:
-            self.discard(temporary)
+            temporary.discard()
             raise
 
-    def open(self, local: str, size_bytes: int, about: tuple[str, Pin, Parts] | None = None) -> Temporary:
+    def open(
+        self, local: str, size_bytes: int, about: tuple[str, Pin, Parts] | None = None, *, is_small: bool = False
+    ) -> Temporary:
         """Open and lock the temporary of a file: empty but for its reserved size, or with what an earlier run left.
 
         Args:
             local: The file.
             size_bytes: Space to reserve; 0 for none.
             about: Reference, pin and parts of the object, to go on with an earlier run's; None: begin afresh.
+            is_small: Held in memory and written at once: no journal can be about a file of its size, so none is looked for.
         """
-        final = self.file_of(local)
-        path = self.temporary_of(local)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        while True:
-            fd = os.open(path, flags, 0o666)
-            try:
-                lock(fd, final)
-                held = os.fstat(fd)
-                if _is_same(path, held):
-                    journal = Journal(journal_beside(path), *about) if about else None
-                    if journal is not None and held.st_size == size_bytes and journal.load():
-                        return Temporary(fd, path, final, journal)
-                    temporary = Temporary(fd, path, final, journal)
-                    self._empty(temporary, held.st_size, size_bytes)
-                    return temporary
-            except BaseException:
-                os.close(fd)
-                raise
-            os.close(fd)  # its owner renamed it between our opening and our locking it
-
-    def _empty(self, temporary: Temporary, held_bytes: int, size_bytes: int) -> None:
-        """Empty a temporary and reserve its space; one that cannot have it is removed."""
-        try:
-            if held_bytes:
-                os.ftruncate(temporary.fd, 0)
-            if size_bytes:
-                _reserve(temporary.fd, size_bytes)
-        except OSError:
-            os.unlink(temporary.path)  # noqa: PTH108  as above
-            raise
-
-    def finish(self, temporary: Temporary, *, keep: bool, fsync: bool) -> os.stat_result:
-        """Give a complete file its name and close it; what the system says of it, for the record.
-
-        Args:
-            temporary: Complete; it stays open if this fails.
-            keep: A file with other bytes that lies there is not replaced.
-            fsync: Force it to the disk before its rename.
-
-        Raises:
-            FetchError: With `keep`, other bytes lie there.
-        """
-        if keep and not self._equals(temporary):
-            raise another_file_error()
-        if fsync:
-            os.fsync(temporary.fd)
-        if temporary.linked is None:
-            seen = os.fstat(temporary.fd)
-            os.replace(temporary.path, temporary.final)  # noqa: PTH105  a Path costs some microseconds an object
-        else:
-            seen = os.lstat(temporary.linked)
-            os.replace(temporary.linked, temporary.final)  # noqa: PTH105
-            os.unlink(temporary.path)  # noqa: PTH108
-        if temporary.journal is not None:
-            temporary.journal.forget()
-        os.close(temporary.fd)
-        temporary.fd = -1
-        return seen
-
-    def discard(self, temporary: Temporary) -> None:
-        """Remove a temporary. Idempotent."""
-        if temporary.fd < 0:
-            return
-        try:
-            os.unlink(temporary.path)  # noqa: PTH108  as above
-            if temporary.linked is not None:
-                os.unlink(temporary.linked)  # noqa: PTH108
-            if temporary.journal is not None:
-                temporary.journal.forget()
-        finally:
-            os.close(temporary.fd)
-            temporary.fd = -1
-
-    def leave(self, temporary: Temporary) -> None:
-        """Close a temporary: one with parts that a later run can use stays, any other is removed. Idempotent."""
-        if temporary.journal is None or not temporary.journal.done:
-            self.discard(temporary)
-        elif temporary.fd >= 0:
-            temporary.journal.close()
-            os.close(temporary.fd)
-            temporary.fd = -1
-
-    def tidy(self, local: str) -> None:
-        """Remove the journal of a finished file, which a run that was killed between its last two steps left."""
-        Path(journal_beside(self.temporary_of(local))).unlink(missing_ok=True)
-
-    def _equals(self, temporary: Temporary) -> bool:
-        """Whether the file that already lies there has the very bytes of the temporary."""
-        try:
-            fd = os.open(temporary.final, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:
-            return False
-        try:
-            if os.fstat(fd).st_size != os.fstat(temporary.fd).st_size:
-                return False
-            at = 0
-            while ours := os.pread(temporary.fd, _READ_BYTES, at):
-                if ours != os.pread(fd, len(ours), at):
-                    return False
-                at += len(ours)
-            return True
-        finally:
-            os.close(fd)
+        return begin(self.temporary_of(local), self.file_of(local), size_bytes, about, is_small=is_small)
 
     def make(self) -> None:
         """Make the folder itself."""
-        self._make_folder(self.root)
+        os.makedirs(self.root, exist_ok=True)  # noqa: PTH103  as above
+
+    def prepare(self, local: str) -> None:
+        """Make the folder of a file that is to be written, or fail before its bytes were asked for.
+
+        Raises:
+            FetchError: Nothing at all can be written.
+            OSError: Nothing can be written there.
+        """
+        folder = self.file_of(local).rpartition("/")[0]
+        if folder in self._made:
+            return
+        if len(self._made) > _FOLDERS_KEPT:
+            self._made.clear()
+        try:
+            os.makedirs(folder, exist_ok=True)  # noqa: PTH103  as above
+            if folder == self.root or not os.access(folder, os.W_OK | os.X_OK, effective_ids=_EFFECTIVE):
+                self._probe(folder)
+        except OSError as error:
+            if error.errno in _CLOSED:
+                self._probe_root()
+            raise
+        self._made.add(folder)
+
+    def _probe_root(self) -> None:
+        try:
+            self._probe(self.root)
+        except OSError as error:
+            self.refusal = unwritable(error, self.root, at_all=True)
+            raise self.refusal or error from error
+
+    @staticmethod
+    def _probe(folder: str) -> None:
+        """Write a file: what else is said of a folder's rights may be wrong, on network file systems above all."""
+        path = f"{folder}/{RESERVED}{secrets.token_hex(8)}.probe"
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        os.unlink(path)  # noqa: PTH108  as above
 
     def flush(self) -> None:
-        """Force everything written to the disk: one call for its file system where there is one (Linux)."""
-        syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-        if syncfs is None:
-            os.sync()
-            return
-        fd = os.open(self.root, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            if syncfs(fd):
-                number = ctypes.get_errno()
-                raise OSError(number, os.strerror(number), self.root)
-        finally:
-            os.close(fd)
+        """Force everything written to the disk."""
+        sync_all(self.root)
 
     def file_of(self, local: str) -> str:
         """Where an entry's file lies."""
@@ -254,27 +164,6 @@ class Target:
         """Where it is written to until it is complete."""
         mark = hashlib.blake2b(os.fsencode(local), digest_size=8).hexdigest()
         return f"{self.file_of(local).rpartition('/')[0]}/{RESERVED}{mark}.part"
-
-    def _make_folder(self, folder: str) -> None:
-        if folder not in self._made:
-            if len(self._made) > _FOLDERS_KEPT:
-                self._made.clear()
-            os.makedirs(folder, exist_ok=True)  # noqa: PTH103  as above
-            self._made.add(folder)
-
-
-def write_at(fd: int, chunks: Sequence[Bytes], offset: int) -> None:
-    """Write all chunks, one after the other, from an offset on."""
-    view = memoryview(chunks[0] if len(chunks) == 1 else b"".join(chunks))
-    while view:
-        written = os.pwrite(fd, view, offset)
-        view = view[written:]
-        offset += written
-
-
-def another_file_error() -> FetchError:
-    """A file that is not the entry's lies where it should go."""
-    return FetchError("another file lies there", hint="overwrite=True replaces it")
 
 
 def unwritable(error: OSError, root: str, *, at_all: bool = False) -> FetchError | None:
@@ -288,42 +177,7 @@ def unwritable(error: OSError, root: str, *, at_all: bool = False) -> FetchError
     if error.errno not in _UNWRITABLE and not at_all:
         return None
     reason = os.strerror(error.errno or 0).lower()
-    return FetchError(
-        f"cannot write to {root}: {reason}", hint="what is complete stays; make room and run the same fetch again"
-    )
-
-
-def _is_same(path: str, held: os.stat_result) -> bool:
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:
-        return False
-    return (found.st_ino, found.st_dev) == (held.st_ino, held.st_dev)
-
-
-def lock(fd: int, what: str) -> None:
-    """Lock an open file against other processes, or fail at once.
-
-    Raises:
-        FetchError: Another process holds it.
-    """
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise FetchError(f"another fetch is writing {what}", hint="wait until it has ended") from None
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS):
-            raise  # those four: a file system without locks, where two fetches into one folder are not told apart
-
-
-def _reserve(fd: int, size_bytes: int) -> None:
-    """Reserve space, so that a full disk is known before the bytes have come."""
-    if hasattr(os, "posix_fallocate"):
-        try:
-            os.posix_fallocate(fd, 0, size_bytes)
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
-                raise
-        else:
-            return
-    os.ftruncate(fd, size_bytes)
+    hint = "what is complete stays; make room and run the same fetch again"
+    if error.errno in _CLOSED:
+        hint = "choose a folder that this user may write to"
+    return FetchError(f"cannot write to {root}: {reason}", hint=hint)

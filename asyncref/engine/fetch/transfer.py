@@ -82,7 +82,7 @@ class Transfer:
             feed = Feed(lambda: _next(receive))
             group.start_soon(self._guard, group.cancel_scope, lambda: _produce(produce, send))
             async with anyio.create_task_group() as beside:
-                beside.start_soon(self.reader.hedge, beside)
+                beside.start_soon(self._guard, group.cancel_scope, lambda: self.reader.hedge(beside))
                 async with anyio.create_task_group() as working:
                     for _ in range(self.workers):
                         working.start_soon(self._guard, group.cancel_scope, lambda: self._work(feed))

@@ -14,7 +14,7 @@ from typing import Final
 from asyncref.engine.flow.need import Need
 from asyncref.engine.flow.ramp import RampUp
 from asyncref.engine.flow.rate import AllowedRate
-from asyncref.model import Limits, Ramp
+from asyncref.model import Limits
 
 _CREDIT_S: Final = 0.05  # a loop that wakes late may make up for this much, no more: a burst is what servers refuse
 _HOLDS: Final = 2.0  # latency over the best round's that still lets the window grow
@@ -30,7 +30,7 @@ class Controller:
     Args:
         limits: The user's bounds.
         most: The backend's bound on requests in flight, and where to start from.
-        ramp: The provider's own ramp-up, if it names one.
+        ramp: The provider's own ramp-up, if it names one; shared by all that is sent to the container.
         is_costly: Answers take their reader's time: no more are asked for than it can use.
     """
 
@@ -39,13 +39,13 @@ class Controller:
         "_need", "_ramp", "_window", "in_flight", "most", "rate",
     )  # fmt: skip
 
-    def __init__(self, limits: Limits, *, most: int, ramp: Ramp | None = None, is_costly: bool = False) -> None:
+    def __init__(self, limits: Limits, *, most: int, ramp: RampUp | None = None, is_costly: bool = False) -> None:
         self.most = limits.concurrency or most
         self._need = Need(self.most) if is_costly else None
         self.in_flight = 0
         self.rate = AllowedRate()
         self._cap_s = 1.0 / limits.requests_per_second if limits.requests_per_second else 0.0
-        self._ramp = RampUp(ramp) if ramp is not None else None
+        self._ramp = ramp
         self._free_s = -math.inf  # when the next request may go, as far as rates are concerned
         self._window = min(self.most, most)
         self._full = False
@@ -154,7 +154,8 @@ class Controller:
         """After a window of answers: let the window grow by half if it was used and latency holds."""
         mean_s = self._latency_sum_s / self._latencies
         self._latency_s = max(0.0, mean_s - _CROSSINGS * self._lag_s)
-        self._base_s = min(self._base_s * 1.01, self._latency_s)  # 1% a round: an old record does not bind for ever
+        if 2 * self._latency_s >= mean_s:  # else it is more of a guess than a measurement, and may be zero
+            self._base_s = min(self._base_s * 1.01, self._latency_s)  # 1% a round: an old record does not bind for ever
         if self._full and self._window < self.most and self._latency_s <= _HOLDS * max(self._base_s, 1e-3):
             self._window = min(self.most, self._window + (self._window + 1) // 2)
         self._full = False

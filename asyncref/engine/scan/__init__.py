@@ -6,7 +6,7 @@ import asyncio
 import math
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -27,7 +27,6 @@ from asyncref.errors import (
     AsyncrefError,
     DuplicatePathError,
     NothingFoundError,
-    ProtocolError,
     RetryableError,
     ScanError,
     StorageError,
@@ -37,7 +36,10 @@ from asyncref.manifest import Manifest, build
 from asyncref.model import Limits, Source
 from asyncref.record import Proof, Record
 
-__all__ = ["BadKeys", "Heads", "Pages", "Target", "scan"]
+Save = Callable[[Manifest], object]
+"""Puts a manifest where it stays."""
+
+__all__ = ["BadKeys", "Heads", "Pages", "Save", "Target", "scan"]
 
 
 async def scan(
@@ -55,6 +57,7 @@ async def scan(
     at: datetime | str | None = None,
     against: Manifest | None = None,
     allow_partial: bool = False,
+    save: Save | None = None,
 ) -> Manifest:
     """List what the targets name and pin every object of it.
 
@@ -69,11 +72,12 @@ async def scan(
         progress: Called once with the meter to poll.
         folder: Where the manifest's parts go; None for a temporary place that lives as long as the manifest.
         resume: Where what is listed outlives a scan that is killed or fails, so that the same request continues;
-            removed when the manifest is built. Flat, ordered storages only: others are listed from the start.
+            removed when the manifest is built and saved. Flat, ordered storages only: others are listed from the start.
         at: List what lay there at this moment; None: what lies there now.
         against: A former manifest of the place; where its keys lay, the listing is split at once.
         allow_partial: A scan that a storage's error ends, or a cancellation (`asyncio.timeout`; Ctrl-C under
             `asyncio.run`), gives what it has by then, with `record.complete` False. With nothing at all, the error is raised.
+        save: Called with the manifest, in a thread, before what `resume` keeps is removed; see there.
 
     Returns:
         The manifest, complete unless `allow_partial`: every key unchanged from start to end is in it once. Memory is bounded by
@@ -117,11 +121,14 @@ async def scan(
             proof=Proof(**asdict(meter.listed)),
         )
         with anyio.CancelScope(shield=stopped is not None):
-            if stopped is not None and kept is not None:
+            if kept is not None:  # or what waits would be listed again if the rest is interrupted
                 for spool in spools:
                     await spool.flush()
             manifest = await anyio.to_thread.run_sync(partial(_built, spools, tuple(job.sources), record, folder))
-    except (NothingFoundError, ProtocolError, DuplicatePathError):
+            wrong = _miscount(manifest, exact=job.in_order and len(targets) == 1)
+            if save is not None and wrong is None:
+                await anyio.to_thread.run_sync(save, manifest)
+    except (NothingFoundError, DuplicatePathError):
         raise  # the same again, if it were continued
     except BaseException:
         remove = False
@@ -129,7 +136,8 @@ async def scan(
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(_tidy_up, spools, kept, temporary, remove)
-    _check_counts(manifest, exact=job.in_order and len(targets) == 1)
+    if wrong is not None:  # what is kept would only give the same again
+        raise wrong
     return manifest
 
 
@@ -159,20 +167,17 @@ def _cut_short(error: BaseException) -> str:
     return "incomplete: the scan was interrupted"
 
 
-def _check_counts(manifest: Manifest, *, exact: bool) -> None:
-    """Whether every row that was listed is accounted for.
-
-    Raises:
-        ScanError: It is not: a fault of this program.
-    """
+def _miscount(manifest: Manifest, *, exact: bool) -> ScanError | None:
+    """The error, if not every row that was listed is accounted for: a fault of this program."""
     proof = manifest.record.proof
     assert proof is not None
     if not proof.adds_up or len(manifest) > proof.kept or (exact and len(manifest) != proof.kept):
-        raise ScanError(
+        return ScanError(
             f"the counts do not add up: {proof}, {len(manifest)} entries",
             uri=manifest.sources[0].uri if manifest.sources else None,
             hint="please report this; the manifest was not made",
         )
+    return None
 
 
 def _tidy_up(spools: Sequence[Spool], kept: Resumable | None, temporary: Path, remove: bool) -> None:

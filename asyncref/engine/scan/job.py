@@ -13,7 +13,7 @@ import anyio
 
 from asyncref import uri as uris
 from asyncref.backends import open_backend
-from asyncref.backends.base import Backend, NamesPaths, Traits
+from asyncref.backends.base import Backend, NamesPaths, Traits, typed_source
 from asyncref.engine.flow import Lanes, Meter, Tally
 from asyncref.engine.scan.budget import Budget
 from asyncref.engine.scan.hints import hints_of
@@ -111,7 +111,7 @@ class Job:
         backend = open_backend(reference, self.storage_options, self.limits)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(backend.aclose)
-            reference = replace(reference, key=backend.source(reference).prefix)
+            reference = replace(reference, key=(await typed_source(backend, reference)).prefix)
             if not target.checksum and not backend.traits.hierarchical:
                 if self.moment is not None:
                     raise OptionError("at= pins, and checksum=False does not", uri=target.uri)
@@ -182,6 +182,7 @@ class Job:
             if ledger is None:
                 await lister.run()
             else:
+                lister.started = ledger.started
                 self.budget.take(sum(block.rows for block in ledger.blocks))
                 await lister.run(remaining(block.keys for block in ledger.blocks), Seams.of(ledger.blocks))
         except OrderError as error:

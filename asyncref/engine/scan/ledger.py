@@ -3,14 +3,14 @@
 A *block* is a range of keys whose rows all lie in one place of a spool file, and nothing else does. Blocks of one
 listing never overlap, so what is left to list is what no block covers (`remaining`): nothing has to be known of
 the workers that made them. Every flush adds one line, after the rows that it speaks of are durable; a line that
-is torn, or was damaged, fails its checksum and is as if it had never been written.
+is torn, or was damaged, fails its checksum and is as if it had never been written. So is one whose rows do.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Self
@@ -21,7 +21,7 @@ import pyarrow as pa
 from asyncref.engine.flow import Tally
 from asyncref.model import KeyRange, Page
 
-FORMAT: Final = "asyncref.ledger/3"
+FORMAT: Final = "asyncref.ledger/4"
 _CHECK_BYTES: Final = 9  # eight hex digits and a space before each line
 
 
@@ -132,6 +132,27 @@ class Block:
         return cls(KeyRange(after, last), first, beyond, file, offset, tuple(lengths), rows)
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where one flush's rows lie, and what they add up to.
+
+    Attributes:
+        file: Name of a spool file.
+        offset: Bytes before them.
+        length: Their bytes.
+        check: Their CRC-32.
+    """
+
+    file: str
+    offset: int
+    length: int
+    check: int
+
+    def to_json(self) -> list[Any]:
+        """As a list, in the order of the fields."""
+        return [self.file, self.offset, self.length, self.check]
+
+
 @dataclass(slots=True)
 class Ledger:
     """What an interrupted scan left behind.
@@ -145,6 +166,8 @@ class Ledger:
         requests: Requests sent, by kind.
         size: Bytes of the objects listed.
         listed: What became of every row.
+        damaged: Lines whose rows are not what was written, and count for nothing.
+        text: If there are any: the ledger without them.
     """
 
     request: dict[str, Any]
@@ -155,21 +178,35 @@ class Ledger:
     requests: Counter[str] = field(default_factory=Counter)
     size: int = 0
     listed: Tally = field(default_factory=Tally)
+    damaged: int = 0
+    text: bytes = b""
 
     @classmethod
-    def load(cls, text: bytes) -> Self | None:
-        """Read the lines that are whole; None if the first one is not, or of another format."""
-        values = [line for raw in text.split(b"\n") if (line := _parsed(raw)) is not None]
-        if not values or values[0].get("format") != FORMAT:
+    def load(cls, text: bytes, holds: Callable[[Span], bool] = lambda _: True) -> Self | None:
+        """Read the lines that are whole; None if the first one is not, or of another format.
+
+        Args:
+            text: The ledger.
+            holds: Whether rows are what was written; a line whose rows are not counts for nothing.
+        """
+        lines = [(raw, values) for raw in text.split(b"\n") if (values := _parsed(raw)) is not None]
+        if not lines or lines[0][1].get("format") != FORMAT:
             return None
-        ledger = cls(values[0]["request"], datetime.fromisoformat(values[0]["started"]))
-        for value in values[1:]:
+        first = lines[0][1]
+        ledger = cls(first["request"], datetime.fromisoformat(first["started"]))
+        for index, (_, value) in enumerate(lines[1:], 1):
+            if "rows" in value and not holds(Span(*value["rows"])):
+                ledger.damaged += 1
+                value = {"requests": value["requests"]}  # noqa: PLW2901  they were sent all the same
+                lines[index] = line(value).strip(), value
             ledger.resumes += value.get("resumed", 0)
             ledger.blocks += map(Block.from_json, value.get("blocks", ()))
             ledger.skipped.update(value.get("skipped", {}))
             ledger.requests.update(value.get("requests", {}))
             ledger.size += value.get("size", 0)
             ledger.listed.add(Tally(**value.get("listed", {})))
+        if ledger.damaged:
+            ledger.text = b"".join(b"\n%s\n" % raw for raw, _ in lines)
         return ledger
 
 

@@ -32,16 +32,16 @@ def packed(batch: pa.RecordBatch) -> tuple[bytes, pa.Buffer]:
     return mask.to_bytes(HEAD_BYTES, "little"), kept.serialize()
 
 
-def unpacked(raw: bytes) -> pa.RecordBatch:
+def unpacked(raw: pa.Buffer) -> pa.RecordBatch:
     """The rows of a message, without a copy of their values.
 
     Raises:
         ArrowInvalid: It is none.
     """
-    mask = int.from_bytes(raw[:HEAD_BYTES], "little")
+    mask = int.from_bytes(raw.slice(0, HEAD_BYTES).to_pybytes(), "little")
     if not mask or mask >> len(ENTRY_SCHEMA):
         raise pa.ArrowInvalid("no columns, or unknown ones")
-    kept = pa.ipc.read_record_batch(pa.py_buffer(raw).slice(HEAD_BYTES), _schema(mask))
+    kept = pa.ipc.read_record_batch(raw.slice(HEAD_BYTES), _schema(mask))
     columns: list[pa.Array[Any]] = []
     found = iter(kept.columns)
     for at, field in enumerate(ENTRY_SCHEMA):

@@ -10,7 +10,7 @@ from typing import Any, Self
 import anyio
 import pyarrow as pa
 
-from asyncref.engine.flow import Meter, ProgressHook
+from asyncref.engine.flow import Meter, ProgressHook, one_error
 from asyncref.engine.scan.budget import Budget
 from asyncref.engine.scan.job import Heads, Job, Sink
 from asyncref.engine.scan.ledger import Covered
@@ -73,7 +73,13 @@ class Pages:
     ) -> bool | None:
         self._group.cancel_scope.cancel()
         self._receive.close()
-        return await self._group.__aexit__(kind, error, trace)
+        with one_error():
+            try:
+                return await self._group.__aexit__(kind, error, trace)
+            except BaseExceptionGroup as group:
+                if error is not None and error in group.exceptions:
+                    return None  # it leaves as it was raised
+                raise
 
     def __aiter__(self) -> Self:
         return self

@@ -34,16 +34,13 @@ from asyncref.engine.scan.seams import Seams
 from asyncref.engine.scan.span import Span
 from asyncref.engine.scan.spool import UNORDERED
 from asyncref.engine.scan.walk import walk
-from asyncref.errors import (
-    AccessDeniedError,
-    OrderError,
-    ProtocolError,
-    UnsupportedError,
-)
-from asyncref.model import BEHIND_LAST, PAGE_SCHEMA, KeyRange, ListRequest, Page, Pin
+from asyncref.engine.scan.witness import Sighting, Witness
+from asyncref.errors import OrderError, ProtocolError
+from asyncref.model import BEHIND_LAST, KeyRange, ListRequest, Page, Pin
 from asyncref.texts import ascends
 
-_PROBES: Final = -(10**9)  # numbers of ranges of which only the end is known: those of earlier runs are negative, too
+_CLOCKS: Final = timedelta(seconds=2)
+"""What a server's clock may be behind ours, and the one second that S3's times have."""
 EVERYTHING: Final = (KeyRange(),)
 
 
@@ -91,10 +88,13 @@ class Lister:
     """Keys that are likely to part the listing evenly, ascending."""
     at: datetime | None = None
     """List what lay there then; None: what lies there now."""
-    started: datetime = field(default_factory=lambda: datetime.now(UTC) - timedelta(seconds=2))
-    """Objects modified later may or may not be seen; S3's times have one second."""
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """When the listing began, by the first of its runs: objects modified later may or may not be seen."""
     _encoded: bool | None = None
     _passes: bool = True
+    _counts: bool = True
+    _witness: Witness = field(init=False)
+    _owed: dict[int, Sighting | None] = field(default_factory=dict)  # what ranges have to show next, by their number
 
     def __post_init__(self) -> None:
         self.lane, self.meter = self.lanes.of("list", self.backend), self.lanes.meter
@@ -159,49 +159,61 @@ class Lister:
         """List one flat key space with workers that take ranges from each other."""
         traits = self.backend.traits
         space = KeySpace(self.prefix, page_rows=traits.page_rows, repeats=self.versions, hints=self.hints)
+        self._witness = Witness(self._send, self.meter.note, self.uri, self.started - _CLOCKS, self.at)
         with one_error():
             async with anyio.create_task_group() as group:
-                for number, piece in enumerate(self.plan.pieces if self.versions else ()):
-                    if piece.is_probed:
-                        group.start_soon(self._prove_start, piece, seams, _PROBES - number)
+                proved = seams.proved()
                 for span in space.start_from(self.plan.within(ranges)):
-                    group.start_soon(self._follow, span, space, seams, group)
-        gaps = seams.gaps() or [key for after, key in seams.doubts() if not await self._shows(after, key)]
-        if gaps:
-            raise OrderError(f"the server leaves out {gaps[0]!r} when a listing starts right before it", uri=self.uri)
+                    group.start_soon(self._follow, span, space, seams, group, span.after not in proved)
+        for after, key, certain in seams.missing():
+            await self._refuse_gap(after, key, certain=certain)
 
-    async def _prove_start(self, piece: Piece, seams: Seams, number: int) -> None:
-        """Ask the other kind of listing for the first key of a piece that starts where no range below sees it.
+    async def _refuse_gap(self, after: str, key: str, *, certain: bool) -> None:
+        """A key that a listing from behind `after` did not begin with may have gone or come meanwhile; else it is a gap.
 
-        moto 5's ListObjectVersions leaves out the key after a marker that is no key.
+        Raises:
+            OrderError: It is there and was all along, or such a listing still does not show it.
         """
-        seams.ended(number, piece.keys.after, piece.keys.after, None)
-        request = ListRequest(prefix=piece.prefix, keys=piece.keys, limit=1)
-        try:
-            page = await self.lane.call(lambda: self.backend.list_page(request))
-        except (AccessDeniedError, UnsupportedError) as error:
-            self.meter.note(
-                f"{self.uri}: that nothing right after {piece.keys.after!r} is missing is unproved ({error})"
-            )
+        there = await self._sees(key, self._request(KeyRange(), key))
+        if there is None:
             return
-        rows = trim(page.batch, piece.keys)
-        if rows.num_rows:
-            first = rows.column(0)[0].as_py()
-            seams.ended(number, piece.keys.after, piece.keys.after, first, certain=self._was_there(rows))
+        piece = self.plan.piece_of(after)
+        listing = self._request(KeyRange(piece.start(after)), piece.prefix)
+        if (certain and there.certain) or await self._sees(key, listing) is None:
+            raise OrderError(f"the server leaves out {key!r} when a listing starts right before it", uri=self.uri)
 
-    async def _shows(self, after: str, key: str) -> bool:
-        """Whether a listing from right behind `after` shows a key now, which may have come after it was listed there."""
-        piece, moment = self.plan.piece_of(after), self._moment()
-        page = await self._page(self._request(KeyRange(piece.start(after)), piece.prefix), moment)
-        return page.last == key or bool(pc.is_in(pa.array([key]), page.batch.column(0))[0].as_py())
+    async def _sees(self, key: str, request: ListRequest) -> Sighting | None:
+        """A key as a listing that should come to it shows it now; None if it does not."""
+        moment, advance = self._moment(), Advance(self.uri, self.versions)
+        while True:
+            page = await self._page(request, moment)
+            at = pc.index(page.batch.column(0), key).as_py()
+            if at >= 0:
+                return self._witness.sighting(page.batch.slice(at))
+            if page.cursor is None or (page.last is not None and page.last > key):
+                return None
+            advance.saw(page)
+            request = _behind(page, request, None)
 
-    async def _follow(self, span: Span, space: KeySpace, seams: Seams, group: TaskGroup) -> None:
-        """List one range to its end, which others may move nearer meanwhile; start those others."""
+    async def _follow(
+        self, span: Span, space: KeySpace, seams: Seams, group: TaskGroup, is_unproved: bool = False
+    ) -> None:
+        """List one range to its end, which others may move nearer meanwhile; start those others.
+
+        Args:
+            span: The range.
+            space: Of which it is a part.
+            seams: Where its ends are noted.
+            group: Where the others are started.
+            is_unproved: No range below sees the key that this one begins with.
+        """
         piece = self.plan.piece_of(span.after)
         request = self._request(KeyRange(piece.start(span.after), span.last), piece.prefix)
+        if is_unproved:
+            self._owed[span.run] = await self._first_behind(piece, request.keys.after)
         moment, advance = self._moment(), Advance(self.uri, self.versions)
         coverage = Coverage(span.after, self.versions)
-        going_on, beyond, unsettled = True, None, Tally()
+        going_on, unsettled = True, Tally()
         emitted: str | None = None
         passed: str | None = None
         while going_on:
@@ -217,10 +229,9 @@ class Lister:
             if kept.num_rows:
                 emitted = kept.column(0)[-1].as_py()
                 seams.began(span.run, span.after, kept.column(0)[0].as_py())
-            if not going_on:
-                beyond, certain = self._beyond(span, page.batch)
-                seams.ended(span.run, span.after, span.last, beyond, certain=certain)
-                beyond = beyond if certain else None
+            if kept.num_rows or not going_on:
+                await self._hold_to_owed(span, passed, kept, seams)
+            beyond = None if going_on else await self._end(span, page, piece, seams)
             covered = coverage.saw(page, kept, last=span.last, ended=not going_on, beyond=beyond)
             tally = _tally(page, ended=not going_on, kept=kept.num_rows)
             if covered is not None:
@@ -228,32 +239,57 @@ class Lister:
             await self._deliver(span.run, kept, tally, covered)
             if covered is None:
                 unsettled.add(tally)
-            if going_on and self._may_pass(page, emitted, passed):
+            if going_on and await self._may_pass(page, emitted, passed, span, piece):
                 passed, advance = page.last, Advance(self.uri, self.versions)
                 request = self._request(KeyRange(passed, span.last), piece.prefix)
             elif going_on:
-                request = _behind(page, request, span)
+                request = _behind(page, request, span.last)
 
-    def _may_pass(self, page: Page, emitted: str | None, passed: str | None) -> bool:
+    async def _may_pass(self, page: Page, emitted: str | None, passed: str | None, span: Span, piece: Piece) -> bool:
         """Whether the listing may go on behind a key with more versions than a page: its latest is all that is wanted.
 
-        A key of 100,000 versions would take 100 requests one after the other. Where a server (Ceph, moto) begins such
-        a key again, its own markers are followed from then on.
+        A key of 100,000 versions would take 100 requests one after the other. Nothing shows what comes first behind it,
+        so that is asked for (`Witness`). Where a server (Ceph, moto) begins such a key again, its own markers are
+        followed from then on.
         """
         if not self.versions or self.at is not None or page.first != page.last or page.last != emitted:
             return False
         self._passes = self._passes and page.last != passed
+        if self._passes:
+            self._owed[span.run] = await self._first_behind(piece, page.last)
+            self._passes = not self._witness.denied
         return self._passes
 
-    def _beyond(self, span: Span, batch: pa.RecordBatch) -> tuple[str | None, bool]:
-        """The first row behind a range's end, and whether it surely was there when the scan began."""
-        rest = trim(batch, KeyRange(span.last, None)) if span.last is not None else batch.slice(0, 0)
-        return (rest.column(0)[0].as_py(), self._was_there(rest)) if rest.num_rows else (None, True)
+    async def _first_behind(self, piece: Piece, after: str | None) -> Sighting | None:
+        """What a listing of versions that starts behind a key has to begin with, as far as it can be learnt."""
+        if not self.versions or after is None:
+            return None
+        return await self._witness.first_behind(piece.prefix, after)
 
-    def _was_there(self, rows: pa.RecordBatch) -> bool:
-        """Whether the first row has been there since the scan began, or at the moment that is listed."""
-        modified = rows.column(PAGE_SCHEMA.get_field_index("modified"))[0].as_py()
-        return modified is not None and modified < self.started and (self.at is None or modified <= self.at)
+    async def _end(self, span: Span, page: Page, piece: Piece, seams: Seams) -> str | None:
+        """Note where a range ends, and the first object behind that, with which the next one has to begin.
+
+        Returns:
+            That object, if it was surely there all along.
+        """
+        beyond = None
+        if span.last is not None:
+            beyond = self._witness.sighting(trim(page.batch, KeyRange(span.last, None)))
+            if beyond is None and page.cursor is not None and span.last != piece.keys.last:
+                beyond = await self._first_behind(piece, span.last)
+        key, certain = (None, True) if beyond is None else (beyond.key, beyond.certain)
+        seams.ended(span.run, span.after, span.last, key, certain=certain)
+        return key if certain else None
+
+    async def _hold_to_owed(self, span: Span, passed: str | None, kept: pa.RecordBatch, seams: Seams) -> None:
+        """Compare what a range, or what lies behind a key that was passed, begins with and what it has to begin with."""
+        owed = self._owed.pop(span.run, None)
+        if owed is None or (kept.num_rows and kept.column(0)[0].as_py() <= owed.key):
+            return
+        if span.last is not None and owed.key > span.last:
+            seams.ended((span.run, span.last), span.last, span.last, owed.key, certain=owed.certain)
+        else:
+            await self._refuse_gap(passed or span.after or "", owed.key, certain=owed.certain)
 
     def _check_order(self, span: Span, page: Page) -> None:
         if not page.ascends and not ascends(page.batch.column(0)):
@@ -288,7 +324,9 @@ class Lister:
         if self.first_page is not None and is_first:
             page, self.first_page = self.first_page, None
         else:
-            page = await self.lane.call(lambda: self.backend.list_page(request))
+            page = await self._send(request)
+        if self._counts and page.claimed > page.seen + len(page.folders):
+            page = await self._counted(await self._send(request))
         if page.encoded is not None:
             self._encoded = page.encoded if self._encoded is None else self._encoded
             if page.encoded != self._encoded:
@@ -296,6 +334,19 @@ class Lister:
         if page.cursor is not None and page.cursor == request.cursor:
             raise ProtocolError("the server's marker does not advance", uri=self.uri)
         return page if moment is None else moment(page)
+
+    async def _counted(self, page: Page) -> Page:
+        """A page that was asked for again since it held fewer rows than it said: if it still does, that is noted, once."""
+        if self._counts and page.claimed > page.seen + len(page.folders):
+            self._counts = False
+            self.meter.note(
+                f"{self.uri}: the server said twice that a page of {page.seen:,} objects has {page.claimed:,}; "
+                "what it counts is not relied on"
+            )
+        return page
+
+    async def _send(self, request: ListRequest) -> Page:
+        return await self.lane.call(lambda: self.backend.list_page(request))
 
     async def _deliver(self, run: int, page: pa.RecordBatch, tally: Tally, covered: Covered | None = None) -> None:
         counted = self.meter.skipped
@@ -317,11 +368,11 @@ class Lister:
         await self.emit(run, rows, covered)
 
 
-def _behind(page: Page, request: ListRequest, span: Span) -> ListRequest:
-    """What to ask after a page of a span."""
+def _behind(page: Page, request: ListRequest, last: str | None) -> ListRequest:
+    """What to ask after a page of a range that ends there."""
     if page.cursor is BEHIND_LAST:
-        return replace(request, keys=KeyRange(page.last, span.last))
-    return replace(request, keys=KeyRange(request.keys.after, span.last), cursor=page.cursor)
+        return replace(request, keys=KeyRange(page.last, last))
+    return replace(request, keys=KeyRange(request.keys.after, last), cursor=page.cursor)
 
 
 def _tally(page: Page, *, ended: bool, kept: int | None = None) -> Tally:

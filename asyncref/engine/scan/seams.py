@@ -7,11 +7,26 @@ at a marker that is no key (moto 5 leaves out the key after it) is found by this
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Self
+from typing import NamedTuple, Self
 
 from asyncref.engine.scan.ledger import Block, chains
+
+
+class Missing(NamedTuple):
+    """A key that the range it belongs to does not have.
+
+    Attributes:
+        after: Where that range starts.
+        key: The key.
+        certain: It was there before the listing began.
+    """
+
+    after: str
+    key: str
+    certain: bool
 
 
 @dataclass(slots=True)
@@ -29,7 +44,7 @@ class _Range:
 class Seams:
     """Collects the ends of ranges while they are listed. Memory: three keys a range."""
 
-    _ranges: dict[int, _Range] = field(default_factory=dict)
+    _ranges: dict[object, _Range] = field(default_factory=dict)
 
     @classmethod
     def of(cls, blocks: Iterable[Block]) -> Self:
@@ -42,17 +57,19 @@ class Seams:
             seams.ended(-number, after, last, chain[-1].beyond)
         return seams
 
-    def began(self, run: int, after: str | None, first_row: str) -> None:
+    def began(self, run: object, after: str | None, first_row: str) -> None:
         """A range kept its first row; later calls for the same range change nothing."""
         known = self._ranges.setdefault(run, _Range(after))
         if known.first_row is None:
             known.first_row = first_row
 
-    def ended(self, run: int, after: str | None, last: str | None, beyond: str | None, *, certain: bool = True) -> None:
+    def ended(
+        self, run: object, after: str | None, last: str | None, beyond: str | None, *, certain: bool = True
+    ) -> None:
         """A range was listed to its end.
 
         Args:
-            run: Its number.
+            run: Its number, or whatever tells it from the others.
             after: Its lower end, exclusive.
             last: Its final upper end, inclusive.
             beyond: The first row behind it, if its last page had one.
@@ -61,23 +78,24 @@ class Seams:
         known = self._ranges.setdefault(run, _Range(after))
         known.last, known.beyond, known.certain = last, beyond, certain
 
-    def gaps(self) -> list[str]:
+    def proved(self) -> set[str]:
+        """The ends behind which a range saw a key, so that whatever starts there is held to it."""
+        return {known.last for known in self._ranges.values() if known.last is not None and known.beyond is not None}
+
+    def missing(self) -> list[Missing]:
         """Keys that one range saw and the range they belong to does not have; called when all have ended."""
-        return [key for _, key, certain in self._missing() if certain]
-
-    def doubts(self) -> list[tuple[str, str]]:
-        """The same for keys that may have come while it was listed: where their range starts, and the key."""
-        return [(after, key) for after, key, certain in self._missing() if not certain]
-
-    def _missing(self) -> Iterator[tuple[str, str, bool]]:
-        ranges = sorted(self._ranges.values(), key=lambda known: known.after or "")
+        ranges = sorted(
+            self._ranges.values(), key=lambda known: (known.after or "", known.last is None, known.last or "")
+        )
+        lasts = [known.last for known in ranges if known.last is not None]  # ascending, since no two ranges overlap
+        found: list[Missing] = []
         for at, known in enumerate(ranges):
             if known.beyond is None:
                 continue
-            owner = next(
-                (other for other in ranges[at + 1 :] if other.last is None or known.beyond <= other.last), None
-            )
+            place = bisect_left(lasts, known.beyond, min(at + 1, len(lasts)))
+            owner = ranges[place] if place < len(ranges) and place > at else None
             if owner is None or known.beyond <= (owner.after or ""):
                 continue  # in what nobody has to list
             if owner.first_row is None or owner.first_row > known.beyond:
-                yield owner.after or "", known.beyond, known.certain
+                found.append(Missing(owner.after or "", known.beyond, known.certain))
+        return found

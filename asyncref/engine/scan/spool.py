@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -24,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asyncref.engine.flow import Tally
-from asyncref.engine.scan.ledger import Block, Covered, chains, line
+from asyncref.engine.scan.ledger import Block, Covered, Span, chains, line
 from asyncref.engine.scan.messages import packed, unpacked
 from asyncref.errors import ManifestError
 from asyncref.manifest import Run
@@ -52,8 +53,7 @@ class _Place:
 
     def read(self) -> pa.RecordBatch:
         try:
-            raw = os.pread(self.file.fileno(), self.length, self.offset)
-            return unpacked(raw)
+            return unpacked(_read_at(self.file, self.offset, self.length))
         except (OSError, pa.ArrowInvalid) as error:
             raise ManifestError(f"what was set aside cannot be read: {error}", uri=str(self.file.name)) from error
 
@@ -124,6 +124,7 @@ class Spool:
     _files: list[FileIO] = field(default_factory=list)
     _file: FileIO | None = None
     _end: int = 0
+    _check: int = 0
     _next_free_run: int = UNORDERED - 1
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
 
@@ -197,16 +198,16 @@ class Spool:
         return [stored.as_run() for stored in self._runs.values()]
 
     def discard(self) -> None:
-        """Forget every row, and what the ledger covers."""
+        """Forget every row, and what the ledger covers. Rare; blocks for a sync."""
         self._gathered.clear()
         self._gathered_bytes = 0
         self._runs.clear()
         if self._keep is not None:
             self._keep.ledger.truncate(0)
             _write_whole(self._keep.ledger, self._keep.header)
+            _sync(self._keep.ledger.fileno())  # before its rows are overwritten
         if self._file is not None:
-            self._file.seek(0)
-            self._file.truncate()
+            self._file.truncate(0)
             self._end = 0
 
     def close(self, *, remember: bool = False) -> None:
@@ -236,6 +237,7 @@ class Spool:
             blocks: list[Block] = []
             skipped: Counter[str] = Counter()
             size, listed = 0, Tally()
+            start, self._check = self._end, 0
             for run, part in gathered.items():
                 places = [self._write_batch(file, batch) for batch in _joined(run, part.batches)]
                 self._add(run, part.rows, places)
@@ -252,6 +254,7 @@ class Spool:
                     "blocks": [block.to_json() for block in blocks],
                     "size": size,
                     "listed": asdict(listed),
+                    "rows": Span(name, start, self._end - start, self._check).to_json(),
                 }
                 _write_whole(self._keep.ledger, line({**values, "skipped": skipped, "requests": news}))
         except OSError as error:
@@ -265,8 +268,10 @@ class Spool:
 
     def _write_batch(self, file: FileIO, batch: pa.RecordBatch) -> _Place:
         head, message = packed(batch)
-        _write_whole(file, head)
-        _write_whole(file, message)
+        _write_at(file, self._end, head)  # and not where a write that failed has left the file's own position
+        _write_at(file, self._end + len(head), message)
+        if self._keep is not None:
+            self._check = zlib.crc32(message, zlib.crc32(head, self._check))
         place = _Place(file, self._end, len(head) + message.size)
         self._end += place.length
         return place
@@ -323,7 +328,26 @@ def _places(files: Mapping[str, FileIO], block: Block) -> Iterator[_Place]:
         offset += length
 
 
-def _write_whole(file: FileIO, data: bytes | pa.Buffer) -> None:
+def _read_at(file: FileIO, offset: int, length: int) -> pa.Buffer:
+    """The bytes that are there: fewer where the file ends."""
+    if not hasattr(os, "preadv"):  # macOS
+        return pa.py_buffer(os.pread(file.fileno(), length, offset))
+    raw = pa.allocate_buffer(length)  # Arrow's memory is used again; Python's comes cleared from the system
+    return raw.slice(0, os.preadv(file.fileno(), [raw], offset))
+
+
+def _write_at(file: FileIO, offset: int, data: bytes | pa.Buffer) -> None:
+    """Write all of it there; raises as `_write_whole` does."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(file.fileno(), view, offset)
+        if not written:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        offset += written
+        view = view[written:]
+
+
+def _write_whole(file: FileIO, data: bytes) -> None:
     """Write all of it.
 
     Raises:

@@ -8,15 +8,17 @@ from asyncref.net.wire.faults import (
     MalformedError,
     NoAnswerError,
     SilenceError,
+    TrickleError,
     WireError,
 )
 from asyncref.net.wire.head import Headers
 from asyncref.net.wire.origin import Origin, origin_of, split_url
-from asyncref.net.wire.pool import WirePool
+from asyncref.net.wire.pool import LEAST_BYTES_PER_S, WirePool
 from asyncref.net.wire.request import request_of
 
 __all__ = [
     "BUFFER_BYTES",
+    "LEAST_BYTES_PER_S",
     "ConnectError",
     "ConnectTimeoutError",
     "CutShortError",
@@ -26,6 +28,7 @@ __all__ = [
     "Origin",
     "Response",
     "SilenceError",
+    "TrickleError",
     "WireError",
     "WirePool",
     "origin_of",

@@ -6,13 +6,22 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, cast
 
-from asyncref.net.wire.faults import CutShortError, MalformedError, NoAnswerError, SilenceError, WireError
+from asyncref.net.wire.faults import (
+    CutShortError,
+    MalformedError,
+    NoAnswerError,
+    SilenceError,
+    TrickleError,
+    WireError,
+)
 from asyncref.net.wire.head import HEAD_BYTES
 from asyncref.net.wire.origin import Origin
 from asyncref.net.wire.receiver import Receiver
 
 BUFFER_BYTES: Final = 2**19
 """Most that waits for a slow reader, and the longest chunk; half of it, at least, makes one of a long body."""
+_OTHER: Final = 300
+"""Of statuses, the first that says that this is not what was asked for."""
 _CLOSED: Final = "the answer was left, and its connection belongs to another"
 assert BUFFER_BYTES >= 2 * HEAD_BYTES
 
@@ -31,8 +40,8 @@ class Connection(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_failure", "_forget", "_is_lost", "_is_paused", "_loop", "_quiet_ticks", "_receiver", "_transport", "_waiter",
-        "idle_since_s", "origin",
+        "_failure", "_forget", "_fresh", "_is_lost", "_is_page", "_is_paused", "_least", "_loop", "_quiet_ticks",
+        "_receiver", "_transport", "_waiter", "idle_since_s", "origin",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, origin: Origin, forget: Callable[[Connection], None]) -> None:
@@ -47,6 +56,8 @@ class Connection(asyncio.BufferedProtocol):
         self._is_lost = False
         self._is_paused = False
         self._quiet_ticks = 0
+        self._least = self._fresh = 0
+        self._is_page = False
 
     # What the transport calls
 
@@ -66,12 +77,15 @@ class Connection(asyncio.BufferedProtocol):
         if receiver is None:
             self.abort()
             return
-        self._quiet_ticks = 0
         try:
             is_enough = receiver.received(nbytes)
         except MalformedError as error:
             self._fail(error)
             return
+        self._fresh += nbytes
+        head = receiver.head
+        if self._fresh >= self._least or (head is not None and head.status < _OTHER and not self._is_page):
+            self._quiet_ticks = self._fresh = 0
         if receiver.is_full or receiver.has_extra or receiver.has_landed:
             self._pause()
         if is_enough:
@@ -100,8 +114,18 @@ class Connection(asyncio.BufferedProtocol):
         """Whether it is not known to be closed."""
         return self._transport is not None and not self._transport.is_closing()
 
-    async def ask(self, request: bytes, buffer: memoryview, *, bodyless: bool) -> Receiver:
+    async def ask(
+        self, request: bytes, buffer: memoryview, *, bodyless: bool, is_page: bool = False, least: int = 1
+    ) -> Receiver:
         """Send a request and wait for the head of its answer; bodies that fit in the buffer come with it.
+
+        Args:
+            request: As it goes out.
+            buffer: For the answer.
+            bodyless: It is a HEAD.
+            is_page: The body is to come at a pace.
+            least: That pace: bytes until silence is counted anew. Of a head and of an error's body, too; of others a
+                byte is enough.
 
         Raises:
             WireError: There is no answer, or none that is HTTP.
@@ -109,6 +133,7 @@ class Connection(asyncio.BufferedProtocol):
         assert self._transport is not None
         assert self._receiver is None
         receiver = self._receiver = Receiver(buffer, bodyless=bodyless)
+        self._is_page, self._least = is_page, least
         if self.is_open:
             self._transport.write(request)
             await self._wait()
@@ -136,11 +161,11 @@ class Connection(asyncio.BufferedProtocol):
         return keeps
 
     def tick(self, most: int) -> None:
-        """Called in turn: given up at `most` turns in a row without a byte while someone waits for one."""
+        """Called in turn: given up at `most` turns in a row without a byte, or bytes enough, while someone waits."""
         if self._waiter is not None:
             self._quiet_ticks += 1
             if self._quiet_ticks >= most:
-                self._fail(SilenceError())
+                self._fail(TrickleError(f"{self._fresh:,} bytes") if self._fresh else SilenceError())
 
     def abort(self) -> None:
         """Close at once. Idempotent."""
@@ -169,7 +194,7 @@ class Connection(asyncio.BufferedProtocol):
 
     async def _wait(self) -> None:
         self._waiter = waiter = self._loop.create_future()
-        self._quiet_ticks = 0
+        self._quiet_ticks = self._fresh = 0
         try:
             await waiter
         finally:

@@ -27,5 +27,9 @@ class SilenceError(WireError):
     """Nothing came for too long."""
 
 
+class TrickleError(WireError):
+    """Too little came for too long."""
+
+
 class MalformedError(WireError):
     """What came is not HTTP/1.1, or can be read in two ways."""

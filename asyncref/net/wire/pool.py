@@ -18,6 +18,8 @@ from asyncref.net.wire.origin import Origin
 from asyncref.net.wire.receiver import Receiver
 
 _MOST_TICK_S: Final = 1.0
+LEAST_BYTES_PER_S: Final = 1024
+"""A page, an error or a head that comes more slowly, for as long as silence is borne, is given up."""
 
 
 class WirePool:
@@ -49,6 +51,7 @@ class WirePool:
         self._keepalive_s = keepalive_s
         self._tick_s = min(idle_timeout_s / 4, keepalive_s / 4 or _MOST_TICK_S, _MOST_TICK_S)
         self._silent_ticks = math.ceil(idle_timeout_s / self._tick_s) + 1  # the first may come at once
+        self._least = max(1, int(LEAST_BYTES_PER_S * idle_timeout_s))
         self._free = connections
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._idle: dict[Origin, list[Connection]] = {}
@@ -57,7 +60,9 @@ class WirePool:
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
 
-    async def send(self, origin: Origin, request: bytes, *, bodyless: bool, is_repeatable: bool) -> Response:
+    async def send(
+        self, origin: Origin, request: bytes, *, bodyless: bool, is_repeatable: bool, is_page: bool = False
+    ) -> Response:
         """Send a request; its slot is taken until the answer is closed.
 
         Args:
@@ -66,6 +71,7 @@ class WirePool:
             bodyless: Whether it is a HEAD.
             is_repeatable: Whether it may be sent once more when a kept connection proves dead before any
                 byte of an answer (RFC 9112 §9.3.1); if not, it goes over a new one.
+            is_page: The body has to come at `LEAST_BYTES_PER_S`; an object's may take its time.
 
         Raises:
             WireError: There is no answer.
@@ -79,7 +85,7 @@ class WirePool:
             kept = self._kept(origin) if is_repeatable else None
             if kept is not None:
                 try:
-                    return await self._ask(kept, request, bodyless=bodyless)
+                    return await self._ask(kept, request, bodyless=bodyless, is_page=is_page)
                 except NoAnswerError:
                     pass
             made = await self._dialer.dial(origin, self._forget)
@@ -87,7 +93,7 @@ class WirePool:
                 made.abort()
             self._all.add(made)
             self._keep_time()
-            return await self._ask(made, request, bodyless=bodyless)
+            return await self._ask(made, request, bodyless=bodyless, is_page=is_page)
         except BaseException:
             self._hand_on()
             raise
@@ -102,11 +108,11 @@ class WirePool:
         self._idle.clear()
         await asyncio.sleep(0)  # transports close their sockets in the loop's next turn
 
-    async def _ask(self, connection: Connection, request: bytes, *, bodyless: bool) -> Response:
+    async def _ask(self, connection: Connection, request: bytes, *, bodyless: bool, is_page: bool) -> Response:
         # numpy's memory is not touched before it is used: a small answer takes one page of it.
         buffer = self._buffers.pop() if self._buffers else np.empty(BUFFER_BYTES, np.uint8).data
         try:
-            receiver = await connection.ask(request, buffer, bodyless=bodyless)
+            receiver = await connection.ask(request, buffer, bodyless=bodyless, is_page=is_page, least=self._least)
         except BaseException:
             connection.abort()
             connection.leave()
