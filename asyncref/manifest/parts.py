@@ -1,4 +1,4 @@
-"""Parts: runs of rows as Parquet, in memory or in a file, each column in the encoding that measured best."""
+"""Parts: runs of rows as Parquet, in memory or in a file."""
 
 from __future__ import annotations
 
@@ -8,50 +8,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from asyncref.errors import ManifestFormatError, NotFoundError
-from asyncref.manifest.columns import Column, is_empty, pc
-from asyncref.model import ENTRY_SCHEMA
+from asyncref.manifest.columns import is_empty
+from asyncref.manifest.disk import COMPRESSION, DISK_SCHEMA, ENCODINGS, from_disk, on_disk
 
 GROUP_ROWS: Final = 32_768
 """Rows a Parquet row group: what a look-up decodes and a reader holds at once (some 5 MB)."""
 
-DISK_SCHEMA: Final = pa.schema(
-    [
-        *(field for field in ENTRY_SCHEMA if field.name not in ("modified", "source")),
-        # Storages tell whole seconds: kept apart they take 3.3 bytes a row, as microseconds 5.8.
-        pa.field("modified_s", pa.int64()),
-        pa.field("modified_us", pa.int32()),  # null: a whole second
-        ENTRY_SCHEMA.field("source"),
-    ]
-)
-
-# Measured on 131,072 keys, bytes and CPU time a row, with ZSTD: uuid paths PLAIN 18.4 and 0.17 us, DELTA_BYTE_ARRAY 17.9
-# and 0.12 us, DELTA_LENGTH_BYTE_ARRAY 18.5 and 0.07 us (counters 0.6 bytes, not 0.1); random version ids PLAIN 26.0 and
-# 0.09 us, DELTA_LENGTH_BYTE_ARRAY 24.0 and 0.07 us; lognormal sizes PLAIN 3.1 and 0.03 us, DELTA_BINARY_PACKED 3.0 and
-# 0.01 us, of which ZSTD saves nothing more. 16 random bytes do not compress.
-_ENCODINGS: Final = {
-    "path": "DELTA_LENGTH_BYTE_ARRAY",
-    "ref": "DELTA_BYTE_ARRAY",
-    "size": "DELTA_BINARY_PACKED",
-    "etag16": "PLAIN",
-    "etag": "DELTA_LENGTH_BYTE_ARRAY",
-    "digest": "DELTA_LENGTH_BYTE_ARRAY",
-    "version": "DELTA_LENGTH_BYTE_ARRAY",
-    "md5": "PLAIN",
-    "checksum": "DELTA_LENGTH_BYTE_ARRAY",
-    "modified_s": "DELTA_BINARY_PACKED",
-    "modified_us": "DELTA_BINARY_PACKED",
-    "source": "DELTA_BINARY_PACKED",
-}
-_INCOMPRESSIBLE: Final = frozenset({"etag16", "md5", "modified_s", "size"})
-_COMPRESSION: Final[Any] = {name: "NONE" if name in _INCOMPRESSIBLE else "ZSTD" for name in _ENCODINGS}
-_UNIX_US: Final = 1_000_000
 # What Arrow raises over damaged bytes: its own errors, but also bad UTF-8 and absurd sizes.
 _DAMAGE: Final = (pa.ArrowException, OSError, ValueError, MemoryError)
 
@@ -196,7 +164,7 @@ class Reader:
             table = self._file.read_row_group(number, use_threads=False).combine_chunks()
         except _DAMAGE as error:
             raise ManifestFormatError(f"damaged: {_first_line(error)}", uri=self._uri) from error
-        return _from_disk(table)
+        return from_disk(table)
 
     def columns(self, number: int, names: Sequence[str]) -> pa.Table:
         """Some columns of one row group as they are stored.
@@ -241,9 +209,9 @@ class Writer:
             self._sink,
             self._schema.with_metadata({"asyncref": root}) if root is not None else self._schema,
             version="2.6",
-            compression={name: _COMPRESSION[name] for name in columns},
+            compression={name: COMPRESSION[name] for name in columns},
             use_dictionary=False,
-            column_encoding={name: _ENCODINGS[name] for name in columns},
+            column_encoding={name: ENCODINGS[name] for name in columns},
             write_statistics=["path"],
             store_schema=root is not None,  # with it Arrow writes the schema's metadata, too
         )
@@ -305,42 +273,6 @@ class PartWriter:
         data = self._writer.close()
         assert data is not None
         return data
-
-
-def on_disk(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """A compact batch in `DISK_SCHEMA`."""
-    columns = {name: batch[name] for name in DISK_SCHEMA.names if name in batch.schema.names}
-    modified = batch["modified"]
-    if is_empty(modified):
-        seconds, rest = pa.nulls(len(batch), pa.int64()), pa.nulls(len(batch), pa.int32())
-    else:
-        moments = modified.cast(pa.int64())
-        values = moments.fill_null(0).to_numpy()
-        whole = values // _UNIX_US
-        remainder = (values - whole * _UNIX_US).astype(np.int32)
-        valid = moments.is_valid()
-        seconds = pa.array(whole) if moments.null_count == 0 else pc.if_else(valid, pa.array(whole), None)
-        rest = pa.array(remainder, mask=remainder == 0) if remainder.any() else pa.nulls(len(batch), pa.int32())
-    columns["modified_s"], columns["modified_us"] = seconds, rest
-    return pa.RecordBatch.from_arrays([columns[name] for name in DISK_SCHEMA.names], schema=DISK_SCHEMA)
-
-
-def _from_disk(table: pa.Table) -> pa.RecordBatch:
-    rows = len(table)
-    given = {name: _one_chunk(table.column(name)) for name in table.column_names}
-    for field in DISK_SCHEMA:
-        if field.name not in given:
-            given[field.name] = pa.nulls(rows, field.type)
-    moments = pc.multiply(given.pop("modified_s"), _UNIX_US)
-    rest = given.pop("modified_us")
-    if not is_empty(rest):
-        moments = pc.add(moments, rest.fill_null(0).cast(pa.int64()))
-    given["modified"] = moments.cast(pa.timestamp("us", tz="UTC"))
-    return pa.RecordBatch.from_arrays([given[name] for name in ENTRY_SCHEMA.names], schema=ENTRY_SCHEMA)
-
-
-def _one_chunk(column: pa.ChunkedArray[Any]) -> Column:
-    return cast("Column", column.chunk(0) if column.num_chunks else pa.nulls(0, column.type))
 
 
 def _first_line(error: Exception) -> str:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import orjson
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from asyncref.errors import ManifestError, ManifestFormatError, ManifestVersionError
@@ -144,3 +145,39 @@ def test_a_folder_that_cannot_be_made_is_one_error(tmp_path, manifest):
     (tmp_path / "file").write_text("")
     with pytest.raises(ManifestError, match="cannot be written"):
         ManifestStore(tmp_path / "file" / "manifests").put(manifest)
+
+
+def many(rows: int) -> pa.RecordBatch:
+    return page([f"{number:07d}" for number in range(rows)])
+
+
+def test_parts_that_this_process_wrote_are_linked_and_others_copied(tmp_path):
+    manifest = build(runs_of(many(200_000)), sources=SOURCES, record=RECORD)
+    one, other = ManifestStore(tmp_path / "one"), ManifestStore(tmp_path / "other")
+    one.put(manifest)
+    stored = one.get(manifest.identity).parts[0].where
+    assert stored.samefile(manifest.parts[0].where)
+    other.put(one.get(manifest.identity))
+    copied = other.get(manifest.identity).parts[0].where
+    assert not copied.samefile(stored)
+    assert copied.read_bytes() == stored.read_bytes()
+
+
+@pytest.mark.parametrize("late", [None, 40_000, 199_999])
+def test_a_part_leaves_out_empty_columns_until_a_row_has_a_value(tmp_path, late):
+    batch = many(200_000)
+    if late is not None:
+        batch = batch.set_column(
+            batch.schema.get_field_index("etag"),
+            "etag",
+            pa.array(['"multipart-2"' if row == late else None for row in range(len(batch))], pa.string()),
+        )
+    manifest = build(runs_of(batch), sources=SOURCES, record=RECORD)
+    store = ManifestStore(tmp_path)
+    store.put(manifest)
+    again = store.get(manifest.identity)
+    again.check()
+    assert pa.Table.from_batches(again.batches()).combine_chunks().to_batches()[0].equals(batch)
+    names = [pq.read_schema(part.where).names for part in again.parts]
+    assert sum("etag" in columns for columns in names) == (late is not None)
+    assert not any("checksum" in columns for columns in names)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pyarrow as pa
@@ -23,6 +26,7 @@ from tests.servers.crooked import NAME, Answer, Crooked, Lie, crooked_server
 HASTY = Limits(backoff_s=0.0, concurrency=4, attempts=3, idle_timeout_s=0.2, connect_timeout_s=2.0)
 EMPTY = pa.RecordBatch.from_pylist([], schema=PAGE_SCHEMA)
 KEYS = sorted(f"p/{name}{number:02d}" for number in range(23) for name in ("a b+", "é%2F", "n&<"))
+MANY = sorted(f"p/{name}{number:02d}" for number in range(100) for name in ("a b+", "é%2F", "n&<"))
 
 
 def rewritten(pattern: str, by: str | Callable[[re.Match[str]], str], times: int = 0) -> Lie:
@@ -169,10 +173,10 @@ CASES = [
 ]
 
 
-async def scanned(server: Crooked, *, resume: Path | None = None) -> Manifest:
+async def scanned(server: Crooked, *, resume: Path | None = None, at: datetime | None = None) -> Manifest:
     with anyio.fail_after(30):
         return await scan(
-            [Target(uri=f"s3://{NAME}/p/")], storage_options=server.storage_options, limits=HASTY, resume=resume
+            [Target(uri=f"s3://{NAME}/p/")], storage_options=server.storage_options, limits=HASTY, resume=resume, at=at
         )
 
 
@@ -234,6 +238,54 @@ async def test_a_server_that_is_sorted_on_its_first_page_only_hides_nothing(vers
 def ten_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine knows how small these servers' pages are, and splits early."""
     monkeypatch.setattr(backend, "TRAITS", replace(backend.TRAITS, page_rows=10))
+
+
+async def _whole_or_refused(server: Crooked, allowed: type[AsyncrefError] | None, **options: Any) -> None:
+    """Which of the two, may depend on the range that a lie befalls; what is made good in one is made good in many."""
+    found: list[str] = []
+    with suppress(*([AsyncrefError] if allowed else [])):
+        manifest = await scanned(server, **options)
+        found = [f"p/{entry.path} {entry.pin.version}" for entry in manifest]
+    whole = [f"{key} {'v0' if server.versions else None}" for key in server.keys]
+    assert found == whole or (allowed and not found)
+    assert server.requests["list"] < 200
+
+
+Expected = type[AsyncrefError] | None
+ONCE = [pytest.param(*case.values[:2], case.values[3], id=case.id) for case in CASES if case.values[4]]
+
+
+@pytest.mark.usefixtures("ten_rows")
+@pytest.mark.parametrize(("lie", "once", "always", "versions", "at"), CASES)
+async def test_what_a_server_gets_wrong_of_one_range_among_many_is_made_good_or_named(
+    lie: Lie, once: Expected, always: Expected, versions: int, at: int | None
+) -> None:
+    async with crooked_server(MANY, versions=versions) as server:
+        server.lie, server.lies_at = lie, None if at is None else frozenset({7 * at})
+        await _whole_or_refused(server, always if at is None else once)
+
+
+@pytest.mark.usefixtures("ten_rows")
+@pytest.mark.parametrize(("lie", "once", "versions"), [case for case in ONCE if case.values[2]])
+async def test_what_a_server_gets_wrong_of_a_past_moment_is_made_good_or_named(
+    lie: Lie, once: Expected, versions: int
+) -> None:
+    async with crooked_server(MANY, versions=versions) as server:
+        server.lie, server.lies_at = lie, frozenset({20})
+        await _whole_or_refused(server, once, at=datetime(2025, 1, 1, tzinfo=UTC))
+
+
+@pytest.mark.usefixtures("ten_rows")
+@pytest.mark.parametrize(("lie", "once", "versions"), ONCE)
+async def test_what_a_server_gets_wrong_of_a_resumed_scan_is_made_good_or_named(
+    lie: Lie, once: Expected, versions: int, tmp_path: Path
+) -> None:
+    async with crooked_server(MANY, versions=versions) as server:
+        server.lie, server.lies_at = sent(cut=0), frozenset(range(20, 1000))
+        with pytest.raises(BrokenBodyError):
+            await scanned(server, resume=tmp_path)
+        server.lie, server.lies_at = lie, frozenset({server.requests["list"] + 5})
+        await _whole_or_refused(server, once, resume=tmp_path)
 
 
 @pytest.mark.usefixtures("ten_rows")
