@@ -46,7 +46,7 @@ Retryable is a type, not a list of strings: the engine retries `RetryableError` 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 _SHOWN: Final = 3
 
@@ -251,9 +251,13 @@ class FetchError(AsyncrefError):
 
     Args:
         failures: Every entry that failed, in path order.
+
+    Attributes:
+        report: The `FetchReport` of what was done all the same.
     """
 
     exit_code = 4
+    report: Any = None  # its class is of a layer above
 
     def __init__(self, message: str, *, failures: tuple[Failure, ...] = (), hint: str | None = None) -> None:
         super().__init__(message, hint=hint)

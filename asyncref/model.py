@@ -164,7 +164,8 @@ class Pin:
         version: S3 VersionId (`null` included), GCS generation, Azure VersionId.
         checksum: `algorithm:hex`, such as `md5:…` or `crc32c:…`.
         digest: W&B's digest of the entry where it follows from none of these.
-        modified: Last modification, UTC; informative, never compared.
+        modified: Last modification, UTC; informative. Compared only for pieces of files, where another one means that the
+            content has to be looked at.
     """
 
     size: int | None = None
@@ -222,6 +223,7 @@ class Answer:
         version: Echoed version id or generation; None if the server sent none.
         checksum: Of the whole object, `algorithm:hex`, where the answer has one.
         request_id: The server's own id of the request.
+        modified: When the object was last changed, UTC, where nothing else in the answer tells it from another (files).
     """
 
     start: int
@@ -231,6 +233,7 @@ class Answer:
     version: str | None = None
     checksum: str | None = None
     request_id: str | None = None
+    modified: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import random
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree  # noqa: ICN001  a name that says what it is
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from asyncref.backends.azure import page as azure
 from asyncref.backends.azure.tags import OddPageError as OddAzureError
 from asyncref.backends.gcs import page as gcs
 from asyncref.backends.http import index
+from asyncref.backends.http.lists import UrlList
 from asyncref.backends.s3 import page as s3
 from asyncref.backends.s3.answers import elements
 from asyncref.backends.s3.shape import OddPageError as OddS3Error
 from asyncref.errors import AsyncrefError, ProtocolError
 from asyncref.manifest import Manifest
 from asyncref.manifest.formats import from_wandb
-from asyncref.model import PAGE_SCHEMA, Entry, Pin, Source
-from asyncref.net.wire.faults import MalformedError
-from asyncref.net.wire.head import parse_head
+from asyncref.model import PAGE_SCHEMA, Entry, Limits, ListRequest, Pin, Source
+from asyncref.net.wire.faults import CutShortError, MalformedError
+from asyncref.net.wire.head import HEAD_BYTES, parse_head
+from asyncref.net.wire.receiver import Receiver
 
 CORPUS: Final = Path(__file__).parent / "corpus"
 FOUND: Final = Path(__file__).parent / "found"  # inputs by target that once were too much
@@ -130,6 +136,55 @@ def _head(data: bytes) -> None:
     assert 100 <= head.status <= 999
 
 
+def _answer(data: bytes) -> None:
+    """A whole answer; the same one however it is cut on its way."""
+    draw = random.Random(len(data))
+    told = [_received(data, pieces) for pieces in (repeat(len(data)), repeat(1), iter(lambda: draw.randint(1, 99), 0))]
+    assert told[0] == told[1] == told[2], told
+    if isinstance(told[0], str):
+        raise MalformedError(told[0])
+    status, body, is_complete = told[0]
+    assert 200 <= status <= 999
+    assert len(body) <= len(data)
+    if not is_complete:
+        raise CutShortError("cut short")
+
+
+def _received(data: bytes, pieces: Iterator[int]) -> tuple[int, bytes, bool] | str:
+    receiver, body, at = Receiver(memoryview(bytearray(2 * HEAD_BYTES)), bodyless=False), b"", 0
+    try:
+        while at < len(data) and not receiver.has_extra:
+            space = receiver.space()
+            count = min(len(space), len(data) - at, next(pieces))
+            space[:count] = data[at : at + count]
+            at += count
+            receiver.received(count)
+            body += receiver.take() if receiver.head is not None else b""
+    except MalformedError:
+        return "malformed"
+    if receiver.head is None:  # never an answer: how soon that is seen depends on the cuts
+        return "malformed"
+    receiver.ended()
+    return receiver.head.status, body, receiver.is_complete
+
+
+def _urls(suffix: str) -> Callable[[bytes], None]:
+    def run(data: bytes) -> None:
+        with tempfile.NamedTemporaryFile(suffix=suffix, dir=_memory()) as file:
+            file.write(data)
+            file.flush()
+            found = UrlList(file.name, {}, Limits())
+            page = asyncio.run(found.list_page(ListRequest(limit=10_000)))
+        _check(page.batch)
+        keys = page.batch["key"].to_pylist()
+        assert len(set(keys)) == len(keys)
+        for key in keys:
+            assert key.startswith(("http://", "https://")), key
+            assert found.path_of(key), key
+
+    return run
+
+
 def _error_body(data: bytes) -> None:
     assert all(isinstance(name, str) and isinstance(text, str) for name, text in elements(data).items())
 
@@ -164,6 +219,10 @@ TARGETS: Final[dict[str, Target]] = {
     "wandb": Target(_wandb, (AsyncrefError,)),
     "parquet": Target(_parquet, (AsyncrefError,)),
     "head": Target(_head, (MalformedError,)),
+    "answer": Target(_answer, (MalformedError, CutShortError)),
+    "urls-txt": Target(_urls(".txt"), (AsyncrefError,)),
+    "urls-csv": Target(_urls(".csv"), (AsyncrefError,)),
+    "urls-parquet": Target(_urls(".parquet"), (AsyncrefError,)),
 }
 
 
@@ -171,6 +230,8 @@ def seeds(name: str) -> list[bytes]:
     """Good inputs of a target, from which damaged ones are made."""
     if name == "parquet":
         return [_exported(2), _exported(300)]
+    if name == "urls-parquet":
+        return [_column(2), _column(300)]
     return [path.read_bytes() for path in sorted((CORPUS / name).iterdir())]
 
 
@@ -184,6 +245,14 @@ def _exported(rows: int) -> bytes:
     with _folder() as folder:
         Manifest.from_entries(entries, sources=[source]).save(folder / "m.parquet")
         return (folder / "m.parquet").read_bytes()
+
+
+def _column(rows: int) -> bytes:
+    """A list of URLs as a Parquet file."""
+    with _folder() as folder:
+        urls = [f"https://host{number % 3}/f/{number:03}.bin" for number in range(rows)]
+        pq.write_table(pa.table({"url": urls, "size": range(rows)}), folder / "u.parquet")
+        return (folder / "u.parquet").read_bytes()
 
 
 @contextmanager

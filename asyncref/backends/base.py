@@ -174,6 +174,23 @@ class NamesPaths(Protocol):
 
 
 @runtime_checkable
+class Describes(Protocol):
+    """A backend that states of an object, without its bytes, what the answer to a range leaves out."""
+
+    async def describe(self, request: ReadRequest, *, upload_part: int | None = None) -> Answer:
+        """One HEAD, with the request's version and condition.
+
+        Args:
+            request: What would be read; its range does not count.
+            upload_part: Speak of this part of a multipart upload, from 1: `start` and `stop` are the part's.
+
+        Raises:
+            StorageError: It tells nothing.
+        """
+        ...
+
+
+@runtime_checkable
 class NamesFiles(Protocol):
     """A backend that knows files by their content, and may be asked to know them by their names (`checksum=False`)."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,10 +15,10 @@ import anyio
 import pyarrow as pa
 from anyio import to_thread
 
+from asyncref.engine.fetch.checking import ENOUGH_UNLIKE
 from asyncref.engine.fetch.content import Match, match
 from asyncref.engine.fetch.naming import Names, batches_of, survey
 from asyncref.engine.fetch.paths import RESERVED
-from asyncref.engine.fetch.transfer import ENOUGH_UNLIKE
 from asyncref.engine.flow import Meter, ProgressHook
 from asyncref.errors import NotFoundError
 from asyncref.globs import Filter
@@ -28,6 +28,7 @@ from asyncref.model import Limits, Pin
 
 Verdict = Literal["right", "differs", "missing", "extra", "unchecked-content"]
 _SLICE_ROWS: Final = 64
+_SLICE_BYTES: Final = 32 * 2**20  # about 50 ms; a file is not divided
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,22 @@ async def verify(
     )
 
 
+def slices(sizes: Sequence[int | None]) -> Iterator[tuple[int, int]]:
+    """Cut rows into what one thread takes at a time: bounded in rows, and after the row that fills it in bytes.
+
+    Args:
+        sizes: Bytes of each row's file.
+    """
+    start = held = 0
+    for row, size in enumerate(sizes):
+        held += size or 0
+        if held >= _SLICE_BYTES or row + 1 - start == _SLICE_ROWS:
+            yield start, row + 1
+            start, held = row + 1, 0
+    if start < len(sizes):
+        yield start, len(sizes)
+
+
 @dataclass(slots=True)
 class _Judged:
     """What one slice of rows gave."""
@@ -176,8 +193,8 @@ class _Run:
                 group.start_soon(judge)
             async with send:
                 async for batch in batches_of(manifest):
-                    for start in range(0, batch.num_rows, _SLICE_ROWS):
-                        await send.send(batch.slice(start, _SLICE_ROWS))
+                    for start, stop in slices(batch["size"].to_pylist()):
+                        await send.send(batch.slice(start, stop - start))
 
     def findings(self) -> list[Finding]:
         """Everything that is not right."""

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from asyncref import verbs
+from asyncref.checks.prices import Cost, Prices
 from asyncref.checks.prices import load as load_prices
 from asyncref.cli.estimating import PricesFile, describe_cost
 from asyncref.cli.naming import Source, qualified
@@ -16,7 +17,7 @@ from asyncref.cli.options import Bounds, Output, Place, Selection, Storage, grou
 from asyncref.cli.output import emit_fields, emit_json, emit_lines
 from asyncref.cli.running import run
 from asyncref.display import human_bytes, human_count
-from asyncref.engine.fetch import DEFAULT_BYTES, Checksum, FetchReport
+from asyncref.engine.fetch import DEFAULT_BYTES, Checksum, FetchReport, Fsync
 from asyncref.errors import FetchError
 from asyncref.model import Limits
 
@@ -50,6 +51,12 @@ def fetch(
     bytes_per_second: Annotated[
         float | None, typer.Option("--bytes-per-second", min=1, help="Cap on the bytes received.")
     ] = None,
+    memory_bytes: Annotated[
+        int | None, typer.Option("--memory-bytes", min=1, help="Bound on what is on its way; 128 MiB if none.")
+    ] = None,
+    fsync: Annotated[
+        Fsync, typer.Option("--fsync", help="Force files to the disk all at the end, each before its rename, or never.")
+    ] = "end",
     cache: Annotated[
         bool,
         typer.Option("--cache", help="Keep objects in asyncref's cache folder (ASYNCREF_CACHE) for later fetches."),
@@ -66,19 +73,25 @@ def fetch(
     table = load_prices(prices)
     wanted = {**reach(storage, bounds, place), **selection.globs(), "path_prefix": path_prefix}
     how: dict[str, Any] = {"allow_missing_references": allow_missing, "overwrite": overwrite, "escape": escape}
-    if bytes_per_second is not None:
-        wanted["limits"] = replace(bounds.limits() or Limits(), bytes_per_second=bytes_per_second)
-    how |= {"checksum": checksum, "cache": cache, "cache_bytes": cache_bytes, "cache_links": cache_links}
+    limits: dict[str, Any] = {"bytes_per_second": bytes_per_second, "memory_bytes": memory_bytes}
+    if given := {name: value for name, value in limits.items() if value is not None}:
+        wanted["limits"] = replace(bounds.limits() or Limits(), **given)
+    how |= {
+        "checksum": checksum,
+        "fsync": fsync,
+        "cache": cache,
+        "cache_bytes": cache_bytes,
+        "cache_links": cache_links,
+    }
     try:
         report = run(output, lambda hook: verbs.fetch(qualified(source, place), folder, progress=hook, **wanted, **how))
     except FetchError as error:
-        _show_failures(error, output)
+        _show_failures(error, table, output)
         raise
-    cost = table.cost(report.sources, report.requests, sent_bytes=report.bytes)
     if output.as_json:
-        emit_json("asyncref.fetch/1", {**report.to_json(), "cost": describe_cost(cost)})
+        emit_json("asyncref.fetch/1", _described(report, table))
     else:
-        emit_fields({**_fields(report), "cost": cost})
+        emit_fields({**_fields(report), "cost": _cost(report, table)})
 
 
 app.command("fetch")(grouped(fetch))
@@ -86,11 +99,10 @@ app.command("download")(grouped(fetch))
 
 
 def _fields(report: FetchReport) -> dict[str, object]:
-    rate = report.bytes / max(report.elapsed_s, 1e-6)
     return {
         "folder": report.root,
         "fetched": f"{human_count(report.objects)} objects, {human_bytes(report.bytes)}",
-        "speed": f"{human_bytes(rate)}/s, {report.elapsed_s:.1f} s",
+        "speed": f"{human_bytes(report.bytes_per_s)}/s, {report.elapsed_s:.1f} s",
         "there already": human_count(report.skipped) if report.skipped else None,
         "from the cache": human_count(report.cached) if report.cached else None,
         "missing": list(report.missing),
@@ -99,10 +111,19 @@ def _fields(report: FetchReport) -> dict[str, object]:
     }
 
 
-def _show_failures(error: FetchError, output: Output) -> None:
+def _cost(report: FetchReport, table: Prices) -> Cost | None:
+    return table.cost(report.sources, report.requests, sent_bytes=report.bytes)
+
+
+def _described(report: FetchReport, table: Prices) -> dict[str, Any]:
+    return {**report.to_json(), "cost": describe_cost(_cost(report, table))}
+
+
+def _show_failures(error: FetchError, table: Prices, output: Output) -> None:
     if output.as_json:
         failures = [{"path": one.path, "ref": one.ref, **_why(one.error)} for one in error.failures]
-        emit_json("asyncref.fetch/1", {"failed": len(failures), "failures": failures})
+        done = _described(error.report, table) if error.report else {}
+        emit_json("asyncref.fetch/1", {"failed": len(failures), **done, "failures": failures, **_why(error)})
     elif len(error.failures) > _NAMED_IN_THE_LINE:
         emit_lines(f"failed  {one.path}: {one.error}" for one in error.failures)
 

@@ -16,12 +16,15 @@ class Item:
         data: Its bytes as stored; above 64 KiB the `bytearray` into which they were received. None on failure.
         error: Why this entry could not be had; the stream goes on.
         start: Where `data` begins in the object: 0, or the first byte of the range that was asked for.
+        checked: A checksum confirmed the content; else only what the storage says of it (ETag, version, size) was compared,
+            which of a file is its size.
     """
 
     path: str
     data: bytes | bytearray | None = None
     error: Exception | None = None
     start: int = 0
+    checked: bool = False
 
 
 class Shelf:
@@ -33,7 +36,7 @@ class Shelf:
     """
 
     def __init__(self, memory_bytes: int, *, ordered: bool) -> None:
-        self._free = memory_bytes
+        self._free = self._least_free = memory_bytes
         self._memory_bytes = memory_bytes
         self._ordered = ordered
         self._waiting: dict[int, tuple[Item, int]] = {}
@@ -44,11 +47,18 @@ class Shelf:
         self._arrived = asyncio.Event()
         self._freed = asyncio.Event()
 
+    @property
+    def peak_bytes(self) -> int:
+        """Most that was taken at once."""
+        return self._memory_bytes - self._least_free
+
     def fits(self, cost_bytes: int) -> bool:
         """Take memory if there is enough; whatever is asked for if nobody else has any."""
         if cost_bytes > self._free and self._free < self._memory_bytes:
             return False
         self._free -= cost_bytes
+        if self._free < self._least_free:  # noqa: PLR1730  for every object
+            self._least_free = self._free
         return True
 
     async def wait_for(self, cost_bytes: int) -> None:
@@ -57,8 +67,22 @@ class Shelf:
             self._freed.clear()
             await self._freed.wait()
 
-    def put(self, number: int, item: Item, cost_bytes: int) -> None:
-        """Take a finished item; never waits, since its memory is counted."""
+    def owe(self, cost_bytes: int) -> None:
+        """Take memory that was needed whether there is enough or not; what comes next waits until it is there again."""
+        self._free -= cost_bytes
+        self._least_free = min(self._least_free, self._free)
+
+    def put(self, number: int, item: Item, cost_bytes: int, *, spare_bytes: int = 0) -> None:
+        """Take a finished item; never waits, since its memory is counted.
+
+        Args:
+            number: Its own.
+            item: What came.
+            cost_bytes: Taken for it, to be given back when the item after it is asked for.
+            spare_bytes: Taken for it besides, and needed no more.
+        """
+        self._free += spare_bytes
+        self._freed.set()
         if not self._ordered:
             self._ready.append((item, cost_bytes))
         else:

@@ -18,13 +18,15 @@ import anyio
 from anyio import to_thread
 from anyio.streams.memory import MemoryObjectSendStream
 
+from asyncref.engine.fetch.checking import Checker, Checksum
 from asyncref.engine.fetch.job import Job, Sink
+from asyncref.engine.fetch.memory import LEAST_WINDOW_BYTES, TRANSIT_BYTES, transit_bytes
 from asyncref.engine.fetch.naming import batches_of
-from asyncref.engine.fetch.plan import Part
+from asyncref.engine.fetch.plan import Part, parts_of
 from asyncref.engine.fetch.reader import Reader
 from asyncref.engine.fetch.sinks import INLINE_BYTES, ChunkSink, MemorySink, Threads
 from asyncref.engine.fetch.sources import Places
-from asyncref.engine.fetch.transfer import Checksum, Transfer
+from asyncref.engine.fetch.transfer import Transfer
 from asyncref.engine.flow import Meter, ProgressHook
 from asyncref.errors import UsageError
 from asyncref.globs import Filter
@@ -35,8 +37,7 @@ from asyncref.manifest.rows import entries_of
 from asyncref.model import Entry, Limits
 
 _ITEM_BYTES: Final = 4096  # what an object costs besides its bytes: job, answer, item
-_UNKNOWN_BYTES: Final = 2**20  # taken for an object whose size no one said
-_WINDOW_BYTES: Final = 2**20  # of a part, before it is copied to its place in a large object
+_UNKNOWN_BYTES: Final = 2**20  # taken for an object whose size no one said, until it proves larger
 _JOBS_AT_ONCE: Final = 32
 _SLICE_ROWS: Final = 1024
 
@@ -114,8 +115,9 @@ def stream(
     Args:
         manifest: What to read.
         concurrency: Most requests in flight; overrides `limits`.
-        memory_bytes: Bound on the bytes of objects asked for and not yet given back; overrides `limits`. One
-            object larger than all of it is read alone. The item last given counts until the next is asked for.
+        memory_bytes: Bound on the bytes of objects asked for and not yet given back, and of what is on its way to
+            them; overrides `limits`. One object larger than all of it is read alone; of objects whose size no one
+            said one at a time grows beyond 1 MiB. The item last given counts until the next is asked for.
         ordered: Items in the manifest's order; else as they complete.
         filter: Globs over paths.
         storage_options: fsspec's names; they override what the manifest recorded of its sources.
@@ -157,6 +159,9 @@ class _Run:
     older: Sequence[Manifest]
     threads: Threads
     _pieces: list[tuple[Entry, Part]] = field(default_factory=list)
+    _workers: int = 1
+    _growing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    _grown: dict[int, int] = field(default_factory=dict)
 
     async def run(self, manifest: Manifest) -> None:
         """Read everything; raises what ends the whole stream."""
@@ -181,8 +186,11 @@ class _Run:
     async def _transfer(self, manifest: Manifest) -> None:
         async with Places(self.storage_options, self.limits, self.meter) as places:
             places.all_of(manifest.sources)
-            reader = Reader(places, self.limits, self.meter, _WINDOW_BYTES, self.older)
-            transfer = Transfer(reader, self, self.meter, places.most, self.checksum)
+            # A window would only gather what is copied to its place in memory anyway.
+            reader = Reader(places, self.limits, self.meter, LEAST_WINDOW_BYTES, self.older)
+            self._workers = places.most
+            checker = Checker(reader, self.meter, self.checksum)
+            transfer = Transfer(reader, self, self.meter, self._workers, checker)
             await transfer.run(partial(self._produce, manifest, places))
 
     async def _produce(self, manifest: Manifest, places: Places, send: MemoryObjectSendStream[Sequence[Job]]) -> None:
@@ -191,7 +199,9 @@ class _Run:
         number = 0
         async with aclosing(self._wanted(manifest)) as wanted:
             async for entry, span in wanted:
-                if not self.shelf.fits(cost := _cost_bytes(entry if span is None else span)):
+                size = _size_of(entry if span is None else span)
+                cost = _ITEM_BYTES + size + self._transit_bytes(size)
+                if not self.shelf.fits(cost):
                     if jobs:
                         await send.send(jobs)
                         jobs = []
@@ -218,7 +228,9 @@ class _Run:
         """Memory."""
         if job.sliced:
             return MemorySink(job.parts.size_bytes or 0, self.threads, job.parts.first_byte)
-        return ChunkSink(self.threads) if job.pin.size is None else MemorySink(job.pin.size, self.threads)
+        if job.pin.size is None:
+            return ChunkSink(self.threads, partial(self._grow, job.index))
+        return MemorySink(job.pin.size, self.threads)
 
     async def finish(self, job: Job) -> None:
         """Hand an object to the consumer."""
@@ -229,15 +241,39 @@ class _Run:
         else:
             data = b"".join(sink.chunks if isinstance(sink, ChunkSink) else ())
         self.meter.objects += 1
-        self.shelf.put(job.index, Item(job.entry.path, data, start=job.parts.first_byte), _cost_of(job))
-        job.sink = None
+        self._put(job, Item(job.entry.path, data, start=job.parts.first_byte, checked=job.confirmed))
 
     async def fail(self, job: Job, error: Exception) -> None:
         """Hand a failure to the consumer."""
         self.meter.failed += 1
+        self._put(job, Item(job.entry.path, error=error, start=job.parts.first_byte))
+
+    def _put(self, job: Job, item: Item) -> None:
         job.sink = None
-        item = Item(job.entry.path, error=error, start=job.parts.first_byte)
-        self.shelf.put(job.index, item, _cost_of(job))
+        known = job.parts.size_bytes  # of the piece, if only one is wanted
+        size = cost = _UNKNOWN_BYTES if known is None else known
+        if self._grown and job.index in self._grown:
+            cost += self._grown.pop(job.index)
+            self._growing.release()
+        self.shelf.put(job.index, item, _ITEM_BYTES + cost, spare_bytes=self._transit_bytes(size))
+
+    def _transit_bytes(self, size_bytes: int) -> int:
+        if size_bytes <= TRANSIT_BYTES:  # as most are
+            return size_bytes
+        return transit_bytes(size_bytes, min(len(parts_of(size_bytes)), self._workers))
+
+    async def _grow(self, number: int, held_bytes: int) -> None:
+        """Take what an object of unknown size holds beyond what was taken for it: one such object at a time.
+
+        It does not wait for memory: that may be held by what waits for this object to be handed out first.
+        """
+        if (more := held_bytes - _UNKNOWN_BYTES - self._grown.get(number, 0)) <= 0:
+            return
+        if number not in self._grown:
+            await self._growing.acquire()
+            self._grown[number] = 0
+        self._grown[number] += more
+        self.shelf.owe(more)
 
 
 async def _entries(manifest: Manifest) -> AsyncGenerator[Entry]:
@@ -253,11 +289,7 @@ def _length(piece: Part) -> int:
     return piece.stop - piece.start
 
 
-def _cost_of(job: Job) -> int:
-    first = job.parts.first_byte
-    return _cost_bytes(Part(first, first + (job.parts.size_bytes or 0)) if job.sliced else job.entry)
-
-
-def _cost_bytes(wanted: Entry | Part) -> int:
-    size = wanted.pin.size if isinstance(wanted, Entry) else _length(wanted)
-    return _ITEM_BYTES + (_UNKNOWN_BYTES if size is None else size)
+def _size_of(wanted: Entry | Part) -> int:
+    if isinstance(wanted, Part):
+        return _length(wanted)
+    return _UNKNOWN_BYTES if wanted.pin.size is None else wanted.pin.size

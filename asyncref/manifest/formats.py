@@ -10,11 +10,12 @@ The gzip JSON lines in which the client hands more than 100,000 entries to wandb
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import zlib
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
@@ -30,6 +31,8 @@ _VERSION: Final = 1
 _POLICY: Final = "wandb-storage-policy-v1"
 _GZIP: Final = b"\x1f\x8b"
 _ENTRIES_A_CHUNK: Final = 4096
+_NO_SIZE: Final = 2**63  # what no column of 64 bits with a sign holds
+_DAMAGE: Final = (ValueError, RecursionError, OSError, EOFError, zlib.error)  # both JSON libraries raise ValueErrors
 _BARE_ETAG: Final = frozenset({"s3", "az"})  # W&B strips the quotes of these, and keeps those of HTTP
 
 
@@ -96,10 +99,10 @@ def _fields(entry: Entry, scheme: str, form: Form) -> dict[str, Any]:
 def _contents(data: bytes, uri: str | None) -> dict[str, dict[str, Any]]:
     try:
         if data.startswith(_GZIP):
-            lines = map(orjson.loads, gzip.decompress(data).splitlines())
-            contents = {line.pop("path"): line for line in lines}
+            contents = _of_lines(gzip.decompress(data).splitlines(), uri)
         else:
             values = orjson.loads(data)
+            _refuse_twins(data, uri)
             contents, version, policy = values["contents"], values["version"], values["storagePolicy"]
             if version != _VERSION:
                 raise ManifestVersionError(f"W&B manifest of version {version}; only 1 is read", uri=uri)
@@ -111,10 +114,37 @@ def _contents(data: bytes, uri: str | None) -> dict[str, dict[str, Any]]:
             raise ManifestFormatError("an entry's reference is no text", uri=uri)
         if not all(isinstance(fields.get("extra"), dict | None) for fields in contents.values()):
             raise ManifestFormatError("an entry's extra is no object", uri=uri)
-    except (orjson.JSONDecodeError, OSError, EOFError, zlib.error, KeyError, TypeError, AttributeError) as error:
+    except (*_DAMAGE, KeyError, TypeError, AttributeError) as error:
         raise ManifestFormatError("not a W&B manifest, or a damaged one", uri=uri) from error
     else:
         return contents
+
+
+def _of_lines(lines: Iterable[bytes], uri: str | None) -> dict[str, dict[str, Any]]:
+    contents: dict[str, dict[str, Any]] = {}
+    for line in lines:
+        fields = orjson.loads(line)
+        _refuse_twins(line, uri)
+        if (path := fields.pop("path")) in contents:
+            raise ManifestFormatError(f"the path {path} is there twice", uri=uri)
+        contents[path] = fields
+    return contents
+
+
+def _refuse_twins(data: bytes, uri: str | None) -> None:
+    """Refuse an object with one name twice, of which any parser takes the last (1.5 s a million entries).
+
+    A second pass, by the library that can tell; it keeps nothing but the names of one object at a time.
+    """
+
+    def look(pairs: list[tuple[str, None]]) -> None:
+        names = set()
+        for name, _ in pairs:
+            if name in names:
+                raise ManifestFormatError(f"{name!r} is there twice, in one object", uri=uri)
+            names.add(name)
+
+    json.loads(data, object_pairs_hook=look)
 
 
 class _Sources:
@@ -163,8 +193,10 @@ def _entry(path: str, fields: Mapping[str, Any], sources: _Sources, uri: str | N
         etag = f'"{etag}"'
     version = extra.get("versionID")
     checksum = _md5(digest) if scheme == "file" else None
-    if not (size is None or isinstance(size, int)) or not (etag is None or isinstance(etag, str)):
-        raise ManifestFormatError(f"the entry {path} has a size or an ETag of another type", uri=uri)
+    if not (size is None or (type(size) is int and 0 <= size < _NO_SIZE)):  # a bool is an int, too
+        raise ManifestFormatError(f"the entry {path} has the size {size!r}, which is none", uri=uri)
+    if not isinstance(etag, str | None):
+        raise ManifestFormatError(f"the entry {path} has an ETag of another type", uri=uri)
     pin = Pin(size=size, etag=etag, version=None if version is None else str(version), checksum=checksum, digest=digest)
     return Entry(path=path, ref=ref, digest=digest, pin=pin, source=number)
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from threading import Barrier
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from asyncref.checks.verify import VerifyReport, verify
+from asyncref.checks.verify import VerifyReport, slices, verify
 from asyncref.engine.fetch import fetch
+from asyncref.engine.fetch.content import Match
 from asyncref.engine.flow import Meter
 from asyncref.errors import NotFoundError
 from asyncref.globs import Filter
+from asyncref.model import Limits
 from asyncref.testing import MemoryStore, mounted
 from tests.fetch import noise, pinned
 
@@ -111,3 +116,27 @@ async def test_a_filter_chooses_among_entries_and_calls_nothing_extra(tmp_path: 
 async def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no such folder"):
         await verify(pinned(MemoryStore()), tmp_path / "nowhere")
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(0, 2**27)), max_size=300))
+def test_slices_join_and_none_holds_more_files_than_fill_it(sizes: list[int | None]) -> None:
+    cut = list(slices(sizes))
+    assert [at for start, stop in cut for at in range(start, stop)] == list(range(len(sizes)))
+    for start, stop in cut:
+        assert 0 < stop - start <= 64
+        assert sum(size or 0 for size in sizes[start : stop - 1]) < 32 * 2**20
+
+
+async def test_two_large_files_are_read_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, meeting = MemoryStore(), Barrier(2)
+    for key in ("a", "b"):
+        store.seed(key, bytes(33 * 2**20))
+        (tmp_path / key).write_bytes(b"")
+
+    def met(*_: object) -> tuple[Match, int]:
+        meeting.wait(10)  # breaks if one waits for the other's end
+        return Match.SAME, 0
+
+    monkeypatch.setattr("asyncref.checks.verify._match", met)
+    report = await verify(pinned(store), tmp_path, limits=Limits(concurrency=2))
+    assert report.counts == {"right": 2}

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -149,6 +150,77 @@ async def test_a_cache_that_cannot_be_written_costs_nothing_but_a_note(
     assert tree(tmp_path / "one") == CONTENTS
     assert any("no space left" in note for note in report.notes)
     assert objects(cache) == []
+
+
+def spoilt_bytes(path: Path) -> None:
+    """A folder where the bytes were."""
+    path.unlink()
+    path.mkdir()
+
+
+def spoilt_sum(path: Path) -> None:
+    spoilt_bytes(path.with_name(path.name + ".sum"))
+
+
+@pytest.mark.parametrize("spoil", [spoilt_bytes, spoilt_sum])
+async def test_what_the_cache_cannot_read_is_fetched(
+    cache: Cache, tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    store = seeded()
+    with mounted(store):
+        await fetch(pinned(store), tmp_path / "one", cache=cache)
+        for path in objects(cache):
+            spoil(path)
+        report = await fetch(pinned(store), tmp_path / "two", cache=replace(cache))
+    assert (report.cached, report.objects) == (0, 4)
+    assert tree(tmp_path / "two") == CONTENTS
+
+
+async def test_a_disk_error_under_the_cache_is_not_the_targets(
+    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = seeded()
+
+    def broken(*_: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with mounted(store):
+        await fetch(pinned(store), tmp_path / "one", cache=cache)
+        monkeypatch.setattr(
+            "os.pread", lambda fd, length, at: broken() if _lies_in(cache, fd) else PREAD(fd, length, at)
+        )
+        report = await fetch(pinned(store), tmp_path / "two", cache=replace(cache))
+    assert (report.cached, report.objects) == (0, 4)
+    assert tree(tmp_path / "two") == CONTENTS
+
+
+PREAD = os.pread
+
+
+def _lies_in(cache: Cache, fd: int) -> bool:
+    return Path(f"/proc/self/fd/{fd}").readlink().is_relative_to(cache.folder)
+
+
+def test_a_cached_file_that_grew_is_not_the_object(tmp_path: Path) -> None:
+    """Shared blocks are all of a file, however long it has become since it was looked at."""
+    cache, target = Cache(tmp_path / "cache"), Target(tmp_path)
+    cache.add("ab" * 20, 3, b"abc", None)
+    temporary = target.open("f", 0)
+    os.write(temporary.fd, b"abcd")  # as FICLONE would leave it
+    try:
+        assert not cache.take("ab" * 20, 3, temporary)
+        assert os.fstat(temporary.fd).st_size == 0
+    finally:
+        temporary.discard()
+
+
+def test_buckets_of_one_name_on_two_servers_are_two_places() -> None:
+    tag, loose = Pin(size=5, etag=f'"{"a" * 32}"'), Pin(size=5, etag='"x"', version="null")
+    for pin in (tag, loose):
+        entry = Entry("p", "s3://one/a", "d", pin)
+        assert len({key_of(entry), key_of(entry, "http://a"), key_of(entry, "http://b"), key_of(entry, "x 7")}) == 4
+    stated = Entry("p", "s3://one/a", "d", Pin(size=5, checksum=f"md5:{'a' * 32}"))
+    assert key_of(stated) == key_of(stated, "http://a")
 
 
 def test_equal_checksums_share_an_entry_and_anything_weaker_belongs_to_its_place() -> None:

@@ -75,7 +75,7 @@ def test_the_room_is_that_of_the_nearest_folder_that_exists(tmp_path: Path) -> N
 
 
 FETCH = """
-import asyncio, sys
+import asyncio, json, sys
 from pathlib import Path
 from asyncref.engine.fetch import fetch
 from asyncref.errors import AsyncrefError
@@ -92,6 +92,7 @@ with mounted(store):
     except AsyncrefError as error:
         print(error.exit_code, error)
         print(*[name for name in listed(root) if ".asyncref" in name] if root.is_dir() else [])
+        print(json.dumps(error.report.to_json()))
 """
 
 
@@ -125,10 +126,13 @@ def on_a_small_disk(folder: Path, sizes: str, *, options: str = "size=1m", root:
 
 @pytest.mark.parametrize("sizes", ["100000," * 20 + "1", f"{LARGE}", f"1000,{2 * 2**20}"])
 def test_a_disk_that_fills_up_ends_the_fetch_with_one_error_and_no_temporary(tmp_path: Path, sizes: str) -> None:
-    said, left = on_a_small_disk(tmp_path, sizes).split("\n")[:2]
+    said, left, told = on_a_small_disk(tmp_path, sizes).split("\n")[:3]
     assert said.startswith("4 cannot write to ")
     assert "no space left on device; what is complete stays" in said
     assert left == ""
+    report = json.loads(told)
+    assert report["objects"] + report["left"] == len(sizes.split(","))
+    assert report["left"] > report["failed"] == 0
 
 
 def test_where_no_space_can_be_reserved_nothing_is_written_to_the_file(tmp_path: Path) -> None:

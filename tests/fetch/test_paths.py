@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncref.engine.fetch.ground import Ground
+from asyncref.engine.fetch import ground
+from asyncref.engine.fetch.ground import Ground, told_case
 from asyncref.engine.fetch.paths import PathPlan, decode, encode
+from asyncref.engine.fetch.windows import refusal
 
 # Text made of what is special to some rule, so that rules meet each other.
 PIECES = st.sampled_from(
@@ -160,11 +162,100 @@ def test_the_escape_is_the_documented_one() -> None:
     assert encode("a\0b") == "a%00b"
 
 
-def test_this_file_system_is_probed_without_writing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("may_write", [True, False])
+def test_this_file_system_is_probed_and_left_as_it_was(tmp_path: Path, *, may_write: bool) -> None:
     folder = tmp_path / "Folder"
     folder.mkdir()
     before = sorted(tmp_path.rglob("*"))
-    tells = Ground(folder / "not" / "yet").tells_case()
+    tells = Ground(folder / "not" / "yet").tells_case(may_write=may_write)
     assert sorted(tmp_path.rglob("*")) == before
     (tmp_path / "probe").write_text("")
     assert tells is not (tmp_path / "PROBE").exists()
+
+
+class Folder:
+    """The names of a folder, and whether it tells their case; the kernel here mounts no FAT."""
+
+    def __init__(self, *names: str, tells: bool) -> None:
+        self.names = set(names)
+        self.tells = tells
+
+    def is_same(self, one: str, other: str) -> bool:
+        return one == other if self.tells else one.casefold() == other.casefold()
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_names_in_a_folder_tell_whether_it_tells_case(*, tells: bool) -> None:
+    for names in (["a"], ["B.txt", "1"], ["1", "ß", "x"]):
+        folder = Folder(*names, tells=tells)
+        assert told_case(folder.names, folder.is_same) is tells
+    mute = Folder("1", "ß", "é", tells=tells)
+    assert told_case(mute.names, mute.is_same) is None
+
+
+def test_two_links_of_one_file_that_differ_in_case_are_two_names() -> None:
+    assert told_case({"a", "A"}, lambda _one, _other: True) is True
+
+
+def test_the_folders_own_name_is_not_asked_where_it_is_a_mount_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name lies in the file system above, which may tell case where the mounted one does not."""
+    asked: list[str] = []
+
+    def is_same(folder: str, one: str, _other: str) -> bool:
+        asked.append(f"{folder}/{one}")
+        return folder.startswith(str(tmp_path / "Mount"))  # the mounted file system does not tell case
+
+    (tmp_path / "Mount").mkdir()
+    monkeypatch.setattr(ground, "_is_same", is_same)
+    monkeypatch.setattr("os.path.ismount", lambda path: str(path) == str(tmp_path / "Mount"))
+    assert Ground(tmp_path / "Mount").tells_case(may_write=True) is False
+    assert not any(path.endswith("/Mount") for path in asked)
+
+
+ODD_ON_WINDOWS = [
+    "C:\\x",
+    "a\\b",
+    "a:stream",
+    "what?",
+    "a*",
+    "<a>",
+    'a"b',
+    "a|b",
+    "tab\t",
+    "end.",
+    "end ",
+    "con",
+    "d/NUL.txt",
+    "com1",
+    "Aux .x",
+]
+
+
+@pytest.mark.parametrize("path", ODD_ON_WINDOWS)
+def test_what_windows_takes_otherwise_is_refused_there_and_escaped(path: str) -> None:
+    plan = PathPlan(windows=True)
+    plan.add([path])
+    assert [conflict.path for conflict in plan.finish()] == [path]
+    plan = PathPlan(windows=False)
+    plan.add([path])
+    assert plan.finish() == []
+    local = encode(path, windows=True)
+    assert not any(refusal(segment) for segment in local.split("/"))
+    assert decode(local) == path
+    assert encode(path, windows=False) == path
+
+
+@pytest.mark.parametrize("path", ["a/b", "é", "console", "comx", "a.b", ".hidden", "a b", "%41", "nul1", "xcon"])
+def test_what_windows_takes_as_it_is_stays_so(path: str) -> None:
+    assert not any(refusal(segment) for segment in path.split("/"))
+    assert encode(path, windows=True) == path.replace("%", "%25")
+
+
+@given(st.text("aA.%/\\: \0cCoOnN", max_size=40), st.booleans(), st.booleans())
+def test_every_name_has_one_form_on_windows_that_it_takes(path: str, beside: bool, cased: bool) -> None:
+    local = encode(path, beside=beside, cased=cased, name_max=20, windows=True)
+    assert decode(local) == path
+    assert not any(refusal(segment) for segment in local.split("/"))
+    assert all(len(segment.encode()) <= 20 for segment in local.split("/"))

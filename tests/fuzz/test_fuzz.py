@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fuzz.damage import damaged
 from fuzz.targets import CORPUS, FOUND, TARGETS, seeds
 
-FEW = {"parquet": 15}
+FEW = {"parquet": 15, "urls-parquet": 15}
 SEEDS = {name: seeds(name) for name in TARGETS}
 
 
@@ -31,7 +31,9 @@ def test_damage_gives_a_whole_result_or_one_known_error(name: str) -> None:
     feed()
 
 
-@pytest.mark.parametrize("name", ["s3-objects", "s3-versions", "azure", "gcs", "index-json", "wandb", "parquet"])
+@pytest.mark.parametrize(
+    "name", ["s3-objects", "s3-versions", "azure", "gcs", "index-json", "wandb", "parquet", "answer", "urls-parquet"]
+)
 def test_what_is_cut_is_refused_wherever_it_is_cut(name: str) -> None:
     for data in SEEDS[name]:
         whole = len(data.rstrip())

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import cast
 
 import aiohttp
 import anyio
@@ -12,6 +15,8 @@ import pytest
 from aiohttp import web
 
 import asyncref
+from asyncref.engine.fetch import Checksum
+from asyncref.engine.scan import Target, scan
 from asyncref.errors import ChangedError, ConnectionFailedError, ContainerNotFoundError, OptionError, UsageError
 from asyncref.globs import Filter
 from asyncref.loaders import Ranges, stream
@@ -291,6 +296,36 @@ async def test_inside_a_web_server_requests_share_a_loop_and_one_that_is_dropped
         await asyncio.to_thread(wait_until, lambda: proxy.open_connections == 0, what="the end of all connections")
     finally:
         await runner.cleanup()
+
+
+async def scanned(folder: Path) -> Manifest:
+    return await scan([Target(uri=f"file://{folder}/")])
+
+
+async def test_a_piece_of_a_file_that_was_overwritten_is_an_error_though_its_size_is_the_same(tmp_path: Path) -> None:
+    for key in ("same", "touched", "changed"):
+        (tmp_path / key).write_bytes(noise(10_000, key))
+    manifest = await scanned(tmp_path)
+    os.utime(tmp_path / "touched", (0, 0))
+    (tmp_path / "changed").write_bytes(noise(10_000, "other"))
+    os.utime(tmp_path / "changed", (1, 1))
+    ranges: Ranges = {key: [(10, 20), (5000, None)] for key in ("same", "touched", "changed")}
+    async with stream(manifest, ranges=ranges) as items:
+        came = [item async for item in items]
+    assert {item.path for item in came if item.error} == {"changed"}
+    assert [type(item.error) for item in came if item.path == "changed"] == [ChangedError, ChangedError]
+    for item in came:
+        if item.error is None:
+            assert item.data == noise(10_000, item.path)[item.start :][: len(item.data or b"")]
+            assert not item.checked
+
+
+async def test_each_item_says_whether_a_checksum_confirmed_it(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(noise(1000))
+    manifest = await scanned(tmp_path)
+    for checksum, checked in (("auto", True), ("never", False)):
+        async with stream(manifest, checksum=cast("Checksum", checksum)) as items:
+            assert [item.checked async for item in items] == [checked]
 
 
 async def test_a_stream_that_was_left_says_so(store: MemoryStore) -> None:

@@ -106,6 +106,38 @@ def test_what_wandb_writes_is_read():
     assert [source.prefix for source in whole.sources] == ["/mount/a/", "data/"]
 
 
+def holding(contents: str) -> bytes:
+    return b'{"version":1,"storagePolicy":"wandb-storage-policy-v1","contents":{%s}}' % contents.encode()
+
+
+TWINS = [
+    holding('"a/b":{"digest":"x","ref":"s3://b/x"},"a\\u002fb":{"digest":"y","ref":"s3://b/y"}'),
+    gzip.compress(b'{"path":"a/b","digest":"x","ref":"s3://b/x"}\n{"path":"a/b","digest":"y","ref":"s3://b/y"}\n'),
+    gzip.compress(b'{"path":"c","path":"a/b","digest":"x","ref":"s3://b/x"}\n'),
+    holding('"a":{"digest":"x","digest":"a/b","ref":"s3://b/x"}'),
+]
+
+
+@pytest.mark.parametrize("data", TWINS)
+def test_a_path_or_a_field_that_is_there_twice_is_refused(data: bytes) -> None:
+    with pytest.raises(ManifestFormatError, match="twice"):
+        from_wandb(data)
+
+
+@pytest.mark.parametrize(
+    "size", ["true", "-1", "9223372036854775808", "1e3", "1.0", '"7"', "[7]", "9" * 400, "9" * 5000]
+)
+def test_a_size_that_is_no_count_of_bytes_is_refused(size: str) -> None:
+    with pytest.raises(ManifestFormatError, match=r"the entry a has the size|damaged"):
+        from_wandb(holding(f'"a":{{"digest":"x","ref":"s3://b/x","size":{size}}}'))
+
+
+@pytest.mark.parametrize("depth", [900, 1000, 1100, 100_000])
+def test_nesting_beyond_reason_is_a_damaged_manifest(depth: int) -> None:
+    with pytest.raises(ManifestFormatError, match=r"uploaded|damaged"):
+        from_wandb(holding(f'"a":{{"digest":"x","extra":{{"x":{"[" * depth}{"]" * depth}}}}}'))
+
+
 @pytest.mark.parametrize(
     ("data", "error", "words"),
     [

@@ -134,6 +134,8 @@ class Proxy:
         seen: Every request in order.
         open_connections: Client connections open now.
         connections: Client connections ever made.
+        in_flight: Requests whose answers are not sent to their end.
+        peak: Most of them at once.
         script: Asked for the faults of every request, besides those injected.
     """
 
@@ -142,6 +144,8 @@ class Proxy:
     seen: list[Seen] = field(default_factory=list)
     open_connections: int = 0
     connections: int = 0
+    in_flight: int = 0
+    peak: int = 0
     script: Script | None = None
     _rules: list[_Rule] = field(default_factory=list)
 
@@ -160,6 +164,7 @@ class Proxy:
         """Start counting again, without faults."""
         self.counts.clear()
         self.seen.clear()
+        self.peak = 0
         self._rules.clear()
         self.script = None
 
@@ -269,7 +274,14 @@ class _Connection:
                 return
 
     async def _answer(self, seen: Seen, head: list[str], body: bytes) -> bool:
-        faults = self.proxy._note(seen)
+        self.proxy.in_flight += 1
+        self.proxy.peak = max(self.proxy.peak, self.proxy.in_flight)
+        try:
+            return await self._answer_by(self.proxy._note(seen), seen, head, body)
+        finally:
+            self.proxy.in_flight -= 1
+
+    async def _answer_by(self, faults: Sequence[Fault], seen: Seen, head: list[str], body: bytes) -> bool:
         for fault in faults:
             if isinstance(fault, Delay):
                 await asyncio.sleep(fault.seconds)
@@ -280,7 +292,9 @@ class _Connection:
                 return False
             elif isinstance(fault, Status):
                 lines = [f"HTTP/1.1 {fault.status} Injected", *(f"{name}: {value}" for name, value in fault.headers)]
-                await self._send([*lines, f"Content-Length: {len(fault.body)}"], fault.body)
+                if "Content-Length" not in dict(fault.headers):  # of a HEAD it is not the body's
+                    lines.append(f"Content-Length: {len(fault.body)}")
+                await self._send(lines, fault.body)
                 return True
         lines, answer = await self._ask(seen, head, body)
         for fault in faults:

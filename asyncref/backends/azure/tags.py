@@ -47,12 +47,14 @@ class Tags:
         self._foreign = self._inside(foreign)
         kinds: npt.NDArray[np.int8] = np.full(len(self._at), -1, np.int8)
         for kind, name in enumerate(entries):
-            opening = self._own(name + b">")
-            if np.count_nonzero(opening) != np.count_nonzero(self._own(b"/" + name + b">")):
-                raise OddPageError("an entry that does not end")
-            kinds[opening] = kind
-        self._opens: Offsets = np.flatnonzero(kinds >= 0)
-        self.kinds: npt.NDArray[np.int8] = kinds[self._opens]
+            kinds[self._own(name + b">")] = kind
+            kinds[self._own(b"/" + name + b">")] = kind + len(entries)
+        marks = np.flatnonzero(kinds >= 0)
+        opened, ended = kinds[marks[::2]], kinds[marks[1::2]]  # one after the other: none lies in another
+        if len(opened) != len(ended) or (ended != opened + len(entries)).any():
+            raise OddPageError("an entry that does not end")
+        self._opens: Offsets = marks[::2]
+        self.kinds: npt.NDArray[np.int8] = opened
 
     @property
     def entries(self) -> int:

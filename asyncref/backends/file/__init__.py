@@ -159,7 +159,7 @@ class FileBackend:
 
     @asynccontextmanager
     async def read(self, request: ReadRequest) -> AsyncIterator[Body]:
-        """The bytes of a range. The answer says the file's size and no more: nothing but its content pins a file.
+        """The bytes of a range. The answer says the file's size and time: nothing but its content pins a file.
 
         Raises:
             ContainerNotFoundError: The folder that it lay in, which the source names, is not there or empty.
@@ -173,7 +173,7 @@ class FileBackend:
             stop = file.size if request.stop is None else min(request.stop, file.size)
             if request.start > stop:
                 raise ChangedError(f"the file has {file.size} bytes now, and no byte {request.start}", uri=uri)
-            answer = Answer(start=request.start, stop=stop, total=file.size)
+            answer = Answer(start=request.start, stop=stop, total=file.size, modified=file.modified)
 
             async def share(fd: int) -> bool:
                 return stop > request.start and await self._threads.run(lambda: file.share(fd, request.start, stop))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import stat
 import struct
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -17,6 +17,9 @@ from asyncref.backends.file.failure import path_of, translated
 from asyncref.backends.file.hashes import State
 from asyncref.errors import ChangedError, NotFoundError, UnsupportedError
 from asyncref.model import Pin
+
+if sys.platform != "win32":
+    import fcntl
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BUFFER_BYTES: Final = 1 << 18  # stays in the cache; a fresh 1 MiB for each read costs a sixth more
@@ -84,6 +87,11 @@ class OpenFile:
             os.close(self._fd)
             self._fd = -1
 
+    @property
+    def modified(self) -> datetime:
+        """When it was last written to, as it was opened."""
+        return _EPOCH + timedelta(microseconds=self.state.mtime_ns // 1000)
+
     def read_at(self, start: int, length: int) -> bytes:
         """Up to `length` bytes; fewer at the file's end."""
         try:
@@ -100,6 +108,8 @@ class OpenFile:
         Raises:
             ChangedError: This file changed since it was opened.
         """
+        if sys.platform == "win32":
+            return False
         try:
             fcntl.ioctl(fd, _FICLONERANGE, struct.pack("qQQQ", self._fd, start, stop - start, start))
         except OSError as error:
@@ -142,8 +152,7 @@ class OpenFile:
         self.require_unchanged()
         if self._hashed_bytes != self.size:
             raise ChangedError(f"{self._hashed_bytes} bytes were read of {self.size}", uri=self._uri)
-        modified = _EPOCH + timedelta(microseconds=self.state.mtime_ns // 1000)
-        return Pin(size=self.size, checksum=f"md5:{self._md5.hexdigest()}", modified=modified)
+        return Pin(size=self.size, checksum=f"md5:{self._md5.hexdigest()}", modified=self.modified)
 
     def _fstat(self) -> os.stat_result:
         try:

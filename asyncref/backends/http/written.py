@@ -45,7 +45,7 @@ def read_list(path: str, column: str | None, *, uri: str) -> list[tuple[str, str
         raise ContainerNotFoundError("no such list of URLs", uri=uri) from error
     except PermissionError as error:
         raise AccessDeniedError("the list of URLs may not be read", uri=uri) from error
-    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowInvalid) as error:
+    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
         raise StorageError(f"not a list of URLs: {error}", uri=uri) from error
 
 

@@ -15,7 +15,7 @@ from asyncref.backends.s3 import retention as kept
 from asyncref.backends.s3.access import Access
 from asyncref.backends.s3.settings import read_settings
 from asyncref.errors import AccessDeniedError, InvalidURIError, UnsupportedError
-from asyncref.model import Limits, ListRequest, Page, Pin, ReadRequest, Source
+from asyncref.model import Answer, Limits, ListRequest, Page, Pin, ReadRequest, Source
 from asyncref.uri import Reference
 
 TRAITS: Final = Traits(versioned=True, past=True)
@@ -87,6 +87,10 @@ class S3:
     async def stat(self, key: str, version: str | None = None) -> Pin:
         """A HEAD."""
         return await objects.stat(self._access, key, version)
+
+    async def describe(self, request: ReadRequest, *, upload_part: int | None = None) -> Answer:
+        """A HEAD with `x-amz-checksum-mode`, or with `partNumber`; see `Describes`."""
+        return await objects.describe(self._access, request, upload_part)
 
     async def history(self, key: str, limit: int = 1000) -> pa.RecordBatch:
         """The first `limit` versions, delete markers counted, by one ListObjectVersions."""

@@ -7,6 +7,7 @@ import binascii
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -43,6 +44,24 @@ async def stat(access: Access, key: str, version: str | None) -> Pin:
         version=headers.get("x-amz-version-id"),
         modified=datetime.fromtimestamp(modified_s, UTC) if modified_s is not None else None,
     )
+
+
+async def describe(access: Access, request: ReadRequest, upload_part: int | None) -> Answer:
+    """A HEAD of one object for its checksum, or of one of its upload parts for that part's place; see `Describes`."""
+    asked = _asked(access, request.key, request.version)
+    query = {"versionId": request.version} if request.version else {}
+    headers = {"if-match": request.if_match} if request.if_match else {}
+    if upload_part is not None:
+        query["partNumber"] = str(upload_part)
+    elif access.settings.checksums:
+        headers["x-amz-checksum-mode"] = "ENABLED"
+    reply = await access.fetch(Call(asked, "HEAD", request.key, query, headers))
+    answer = _answer(reply.status, reply.headers, asked)
+    if upload_part is not None and reply.status != _PARTIAL:
+        return replace(
+            answer, total=None, checksum=None
+        )  # the length of the part, or of the object if the server knows no parts
+    return answer
 
 
 @asynccontextmanager

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from asyncref.engine.fetch.cache import DEFAULT_BYTES, Cache
+from asyncref.engine.fetch.checking import Checksum
 from asyncref.engine.fetch.options import FetchOptions, Fsync
 from asyncref.engine.fetch.pipeline import fetch_into
 from asyncref.engine.fetch.report import FetchReport
 from asyncref.engine.fetch.sources import options_of
-from asyncref.engine.fetch.transfer import Checksum
 from asyncref.engine.flow import ProgressHook
 from asyncref.globs import Filter
 from asyncref.manifest import Manifest
@@ -57,7 +57,7 @@ async def fetch(
         allow_missing: Leave out entries that are gone or overwritten; the report names them.
         escape: Write paths that no file system can hold in the escape of `asyncref.engine.fetch.paths`.
         overwrite: Replace files that are not their entry's.
-        checksum: `auto`: the MD5 wherever a pin has one. `always`: composite ETags too. `never`: sizes, ETags
+        checksum: `auto`: what the pin or the answer states. `always`: multipart uploads too. `never`: sizes, ETags
             and versions only, and a file of the right size is taken for the right one.
         fsync: Force files to the disk `each` before its rename, all at the `end`, or `never`.
         whole: Build the folder as `root` + `.incomplete` and rename it when every entry is right. A folder

@@ -11,21 +11,27 @@ used: a process that has such a file open reads it to its end.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import os
 import re
+import secrets
+import sys
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from asyncref.engine.fetch.content import sum_of
 from asyncref.engine.fetch.disk import Bytes, write_at
+from asyncref.engine.fetch.sources import Place
 from asyncref.engine.fetch.temporary import Temporary
-from asyncref.model import Entry
+from asyncref.model import Entry, Source
+from asyncref.uri import Reference
+
+if sys.platform != "win32":
+    import fcntl
 
 DEFAULT_BYTES: Final = 10 * 2**30
 _FULL_HASH: Final = re.compile(r"(md5|sha1|sha256|sha512):")
@@ -58,7 +64,6 @@ class Cache:
     hits: int = 0
     failure: str | None = None
     _held_bytes: int | None = None
-    _number: int = 0
 
     def has(self, key: str) -> bool:
         """Whether something lies under a key; `take` tells whether it is right."""
@@ -79,17 +84,14 @@ class Cache:
         path = self._path(key)
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except OSError:
             return False
         try:
-            with suppress(FileNotFoundError):
-                wanted = Path(path + _SUM).read_bytes()
-                if os.fstat(fd).st_size == size_bytes and self._bring(
-                    fd, path, size_bytes, temporary, wanted, link=link and self.links
-                ):
-                    os.utime(path + _SUM)
-                    self.hits += 1
-                    return True
+            if self._bring(fd, path, size_bytes, temporary, link=link and self.links):
+                self.hits += 1
+                return True
+        except _UnreadableError:
+            os.ftruncate(temporary.fd, 0)
         finally:
             os.close(fd)
         self._remove(path)
@@ -112,10 +114,11 @@ class Cache:
     def sweep(self) -> None:
         """Remove what was not used for longest, until the bound holds. Nothing if another process is about it."""
         with (self.folder / "lock").open("ab") as held:
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return
+            if sys.platform != "win32":
+                try:
+                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return
             self._clear()
             found = sorted(self._entries())
             self._held_bytes = sum(size for _, size, _ in found)
@@ -151,26 +154,37 @@ class Cache:
         except FileNotFoundError:
             return 0  # of a process that was killed while it added, or that adds now: the first to go
 
-    def _bring(self, fd: int, path: str, size_bytes: int, temporary: Temporary, wanted: bytes, *, link: bool) -> bool:
-        if link and sum_of(fd, 0, size_bytes, _ALGORITHM) == wanted and self._link(fd, path, temporary):
-            return True
-        copy(fd, temporary.fd, size_bytes)
-        if sum_of(temporary.fd, 0, size_bytes, _ALGORITHM) == wanted:  # of the copy: what is given out was checked
-            return True
-        os.ftruncate(temporary.fd, 0)
-        return False
+    def _bring(self, fd: int, path: str, size_bytes: int, temporary: Temporary, *, link: bool) -> bool:
+        """Fill or link a temporary; False if what lies here is not right.
+
+        Raises:
+            _UnreadableError: It cannot be read. Any other error is the target's.
+        """
+        with _ours():
+            wanted = Path(path + _SUM).read_bytes()
+            if os.fstat(fd).st_size != size_bytes:
+                return False
+            linked = link and sum_of(fd, 0, size_bytes, _ALGORITHM) == wanted
+        if not (linked and self._link(fd, path, temporary)):
+            copy(fd, temporary.fd, size_bytes, read=_read)
+            # Of the copy: what is given out was checked. Shared blocks are all that the file has by now.
+            right = os.fstat(temporary.fd).st_size == size_bytes
+            if not right or sum_of(temporary.fd, 0, size_bytes, _ALGORITHM) != wanted:
+                os.ftruncate(temporary.fd, 0)
+                return False
+        with suppress(OSError):
+            os.utime(path + _SUM)
+        return True
 
     def _link(self, fd: int, path: str, temporary: Temporary) -> bool:
-        """Give the temporary's place to a link of the cached file; False where the file system cannot."""
+        """Give the temporary's place to a link of the cached file; False where that cannot be, and it is copied."""
         link = temporary.path.removesuffix(".part") + ".link"
         with suppress(FileNotFoundError):
-            os.unlink(link)  # noqa: PTH108  as above; of a run that was killed
+            os.unlink(link)  # noqa: PTH108  a Path costs some microseconds an object; of a run that was killed
         try:
             os.link(path, link)
-        except OSError as error:
-            if error.errno in (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.ENOENT):
-                return False
-            raise
+        except OSError:
+            return False  # another file system, one without links, too many of them, evicted meanwhile
         if os.path.samestat(os.stat(link), os.fstat(fd)):  # noqa: PTH116
             temporary.linked = link
             return True
@@ -181,8 +195,7 @@ class Cache:
         os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
         if self._held_bytes is None:
             self._held_bytes = sum(size for _, size, _ in self._entries())
-        self._number += 1
-        draft = f"{path}.{os.getpid()}-{self._number}{_SUM}"
+        draft = f"{path}.{secrets.token_hex(8)}{_SUM}"  # process numbers repeat among containers
         fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
             if data is not None:
@@ -221,15 +234,27 @@ class Cache:
     @staticmethod
     def _remove(path: str) -> None:
         for name in (path, path + _SUM):
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 os.unlink(name)  # noqa: PTH108
 
 
-def key_of(entry: Entry) -> str | None:
+def where_of(place: Place, source: Source) -> str:
+    """What tells one bucket of a name from another: the server that is asked, and the account."""
+    if place.backend.traits.hierarchical:
+        return ""  # of a file or a URL the reference says all
+    asked = place.backend.source(Reference(source.scheme, source.container, source.prefix))
+    return f"{asked.endpoint or ''} {asked.account or ''}".strip()
+
+
+def key_of(entry: Entry, where: str = "") -> str | None:
     """The name under which an entry's bytes are kept; None for what nothing pins, or is empty.
 
     Equal checksums make one entry of equal bytes wherever they lie. Equal ETags of 32 hex digits (an MD5, one of a
     multipart upload, or a random number) do so within one bucket; any other pin counts together with the reference.
+
+    Args:
+        entry: The row.
+        where: See `where_of`.
     """
     pin = entry.pin
     if not pin.size:
@@ -237,23 +262,49 @@ def key_of(entry: Entry) -> str | None:
     if pin.checksum and _FULL_HASH.match(pin.checksum):
         told = f"{pin.checksum} {pin.size}"
     elif pin.etag and _HASH_TAG.fullmatch(pin.etag):
-        told = f"{'/'.join(entry.ref.split('/')[:3])} {pin.etag} {pin.size}"
+        told = f"{where}\0{'/'.join(entry.ref.split('/')[:3])} {pin.etag} {pin.size}"
     elif pin.etag or pin.version or pin.checksum:
-        told = f"{entry.ref}\0{pin.version}\0{pin.etag}\0{pin.checksum}\0{pin.size}"
+        told = f"{where}\0{entry.ref}\0{pin.version}\0{pin.etag}\0{pin.checksum}\0{pin.size}"
     else:
         return None
     return hashlib.blake2b(told.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
 
 
-def copy(fd: int, to: int, size_bytes: int) -> None:
-    """Copy an open file into an empty one: blocks shared where the file system can (FICLONE), else by the kernel."""
+class _UnreadableError(Exception):
+    """What lies in the cache cannot be read: as good as not there."""
+
+
+@contextmanager
+def _ours() -> Iterator[None]:
+    """The cache's own files: an error is not the target's."""
     try:
-        fcntl.ioctl(to, _FICLONE, fd)
-    except OSError:
-        pass  # another file system, or one without shared blocks: an ordinary copy says what else is wrong
-    else:
-        return
+        yield
+    except OSError as error:
+        raise _UnreadableError from error
+
+
+def _read(fd: int, length: int, offset: int) -> bytes:
+    with _ours():
+        return os.pread(fd, length, offset)
+
+
+def copy(fd: int, to: int, size_bytes: int, *, read: Callable[[int, int, int], bytes] = os.pread) -> None:
+    """Copy an open file into an empty one: blocks shared where the file system can (FICLONE), else by the kernel.
+
+    Args:
+        fd: The file.
+        to: The empty one.
+        size_bytes: Of the file.
+        read: As `os.pread`, of the file.
+    """
+    if sys.platform == "linux":
+        try:
+            fcntl.ioctl(to, _FICLONE, fd)
+        except OSError:
+            pass  # another file system, or one without shared blocks: an ordinary copy says what else is wrong
+        else:
+            return
     at = 0
-    while at < size_bytes and (data := os.pread(fd, min(_COPY_BYTES, size_bytes - at), at)):
+    while at < size_bytes and (data := read(fd, min(_COPY_BYTES, size_bytes - at), at)):
         write_at(to, (data,), at)
         at += len(data)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -59,6 +60,20 @@ def stated_sum(checksum: str | None) -> Expected | None:
     return Expected(algorithm, digest, stated=True) if len(digest) == length_of(algorithm) else None
 
 
+@dataclass(frozen=True, slots=True)
+class Composite:
+    """What an ETag says of an object that was uploaded in parts."""
+
+    digest: bytes
+    parts: int
+
+
+def composite_of(pin: Pin) -> Composite | None:
+    """What a pin's ETag says of upload parts; None if it is no such ETag."""
+    found = _COMPOSITE_TAG.fullmatch(pin.etag) if pin.etag else None
+    return Composite(bytes.fromhex(found[1]), int(found[2])) if found else None
+
+
 class Match(Enum):
     """Whether bytes are the pinned ones, as far as checksums tell."""
 
@@ -77,11 +92,11 @@ def match(fd: int, pin: Pin) -> Match:
         if sum_of(fd, 0, size_bytes, expected.algorithm) == expected.digest:
             return Match.SAME
         return Match.OTHER if expected.stated else Match.UNLIKE
-    composite = _COMPOSITE_TAG.fullmatch(pin.etag) if pin.etag else None
+    composite = composite_of(pin)
     if composite is None:
         return Match.UNKNOWN
-    for part_bytes in part_sizes(size_bytes, int(composite[2])):
-        if composite_md5(fd, size_bytes, part_bytes) == bytes.fromhex(composite[1]):
+    for part_bytes in part_sizes(size_bytes, composite.parts):
+        if composite_md5(fd, size_bytes, part_bytes) == composite.digest:
             return Match.SAME
     return Match.UNKNOWN
 
@@ -99,8 +114,12 @@ def part_sizes(size_bytes: int, parts: int) -> list[int]:
 def composite_md5(fd: int, size_bytes: int, part_bytes: int) -> bytes:
     """S3's checksum of a multipart upload: the MD5 of the parts' MD5s."""
     starts = range(0, size_bytes, part_bytes)
-    joined = b"".join(sum_of(fd, start, min(start + part_bytes, size_bytes), "md5") for start in starts)
-    return hashlib.md5(joined, usedforsecurity=False).digest()
+    return md5_of_md5s(sum_of(fd, start, min(start + part_bytes, size_bytes), "md5") for start in starts)
+
+
+def md5_of_md5s(digests: Iterable[bytes]) -> bytes:
+    """What S3 makes of the parts' MD5s."""
+    return hashlib.md5(b"".join(digests), usedforsecurity=False).digest()
 
 
 def sum_of(fd: int, start: int, stop: int, algorithm: str) -> bytes:

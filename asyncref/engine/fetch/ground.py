@@ -1,18 +1,23 @@
-"""What a target's file system can hold, and what lies there already. Blocking calls that write nothing."""
+"""What a target's file system can hold, and what lies there already. Blocking calls that leave nothing."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from asyncref.engine.fetch.paths import Conflict
+from asyncref.engine.fetch.paths import RESERVED, Conflict
 
 _FOLDERS_KEPT: Final = 100_000  # memory; to judge a folder again does no harm
 _TEMPORARY_BYTES: Final = 64  # room for a temporary's name
 _LEAST_PATH_BYTES: Final = 1024
+_NAMES_ASKED: Final = 1000
 
 
 class Ground:
@@ -34,13 +39,32 @@ class Ground:
             name_max, path_max = 255, _LEAST_PATH_BYTES
         return name_max, path_max - len(os.fsencode(self.root)) - _TEMPORARY_BYTES
 
-    def tells_case(self) -> bool:
-        """Whether the file system tells upper from lower case: asked of a name that exists, in the other case."""
+    def tells_case(self, *, may_write: bool = False) -> bool:
+        """Whether names in the folder are told apart by case: asked of names in it, each in the other case.
+
+        Its own name does not tell: that lies in the folder above, which may be another file system (a mounted FAT), and
+        ext4 has folders that do not tell case in one that does.
+
+        Args:
+            may_write: Where nothing lies in it that could be asked, make a file and remove it.
+        """
+        folder = str(self._nearest)
+        told = told_case(_names_in(folder), partial(_is_same, folder))
+        if told is None and may_write:
+            told = _told_by_probe(folder)
+        if told is None:
+            told = self._told_above()
+        return told is not False
+
+    def _told_above(self) -> bool | None:
+        """What the names of folders above tell, as long as they lie in the same file system."""
         for path in (self._nearest, *self._nearest.parents):
-            if path.name.swapcase() != path.name:
-                other = path.with_name(path.name.swapcase())
-                return not (other.exists() and other.samefile(path))
-        return True
+            if os.path.ismount(path):
+                return None
+            told = told_case([path.name], partial(_is_same, str(path.parent)))
+            if told is not None:
+                return told
+        return None
 
     def has_anything(self) -> bool:
         """Whether the folder exists and holds anything."""
@@ -81,6 +105,50 @@ class Ground:
                 reason = f"{folder} is no folder"
         known[folder] = reason
         return reason
+
+
+def told_case(names: Collection[str], is_same: Callable[[str, str], bool]) -> bool | None:
+    """Whether a folder tells case, by names that are in it; None if none of them can be written in another case.
+
+    Args:
+        names: Some or all of them.
+        is_same: Whether two names are one file's.
+    """
+    for name in names:
+        other = name.swapcase()
+        if other != name and name.isascii():  # of other letters the one case may have several in the other
+            return other in names or not is_same(name, other)
+    return None
+
+
+def _names_in(folder: str) -> set[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in islice(entries, _NAMES_ASKED)}
+    except OSError:
+        return set()
+
+
+def _is_same(folder: str, one: str, other: str) -> bool:
+    try:
+        return os.path.samestat(os.lstat(f"{folder}/{one}"), os.lstat(f"{folder}/{other}"))
+    except OSError:
+        return False
+
+
+def _told_by_probe(folder: str) -> bool | None:
+    """By a file that is made and removed; None where none can be made."""
+    name = f"{RESERVED}Case-{secrets.token_hex(8)}"
+    path = f"{folder}/{name}"
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    except OSError:
+        return None
+    try:
+        return told_case([name], partial(_is_same, folder))
+    finally:
+        with suppress(OSError):
+            os.unlink(path)  # noqa: PTH108
 
 
 def _kind(path: str) -> int | None:

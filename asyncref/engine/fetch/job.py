@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Protocol
 
 import anyio
@@ -42,8 +43,12 @@ class Sink(Protocol):
         """Forget everything: the object comes again from its first byte."""
         ...
 
-    async def confirms(self, pin: Pin) -> bool:
-        """Whether a checksum other than a plain MD5 says that this is the pinned content."""
+    def length(self) -> int:
+        """Bytes of the object, once it is complete."""
+        ...
+
+    async def composite(self, part_bytes: int) -> bytes:
+        """The MD5 of the MD5s of its parts, were it cut so, once it is complete."""
         ...
 
     async def sum(self, algorithm: str) -> bytes:
@@ -70,6 +75,8 @@ class Job:
         taken: Parts handed to workers.
         left: Parts not finished.
         stated: The checksum of the whole object that an answer had, `algorithm:hex`.
+        modified: When the object was last changed, as an answer had it.
+        confirmed: A checksum confirmed its content.
         unranged: The server ignored a range: the object has to be read in one piece.
         unsure: A file of the same size lies there and nothing tells whether it is this one.
         error: Why it failed; the parts that are left are not asked for.
@@ -92,6 +99,8 @@ class Job:
     taken: int = 0
     left: int = 0
     stated: str | None = None
+    modified: datetime | None = None
+    confirmed: bool = False
     unranged: bool = False
     unsure: bool = False
     error: Exception | None = None

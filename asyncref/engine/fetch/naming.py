@@ -74,7 +74,7 @@ async def survey(
     """
     ground = await to_thread.run_sync(Ground, root)
     name_max, path_max = await to_thread.run_sync(ground.name_limits)
-    insensitive = not await to_thread.run_sync(ground.tells_case)
+    insensitive = not await to_thread.run_sync(partial(ground.tells_case, may_write=look))
     names = Names(PathPlan(escape=escape, insensitive=insensitive, name_max=name_max, path_max=path_max))
     async for batch in batches_of(manifest):
         await to_thread.run_sync(names.add, batch)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from asyncref.engine.fetch.cache import Cache
-from asyncref.engine.fetch.transfer import Checksum
+from asyncref.engine.fetch.checking import Checksum
 from asyncref.engine.flow import ProgressHook
 from asyncref.globs import Filter
 from asyncref.manifest import Manifest
@@ -30,7 +30,7 @@ class FetchOptions:
         escape: Write paths that no file system can hold in an escape (`asyncref.engine.fetch.paths`).
         overwrite: Replace files that differ from their entry.
         checksum: `auto` checks MD5s wherever a pin has one; `never` only sizes, ETags and versions;
-            `always` also tries the composite ETags of multipart uploads, in a second pass.
+            `always` also multipart uploads, by a HEAD or two and a pass of MD5 over their parts.
         fsync: When files are forced to the disk: each before its rename, all at the end, or never.
         whole: Build in `root` + `.incomplete` and rename when every entry is right.
         older: Manifests with older pins of the same content.

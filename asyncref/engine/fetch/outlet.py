@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -28,6 +29,7 @@ class Files:
         threads: For blocking calls.
         tally: Counts.
         record: Of what the folder holds.
+        where: For the cache, what tells a source's bucket from another of its name.
         small_bytes: Up to here an object is held in memory until it is complete.
     """
 
@@ -36,6 +38,7 @@ class Files:
     threads: Threads
     tally: Tally
     record: Record | None
+    where: Sequence[str] = ()
     small_bytes: int = INLINE_BYTES
     full: bool = False
     _begun: dict[int, FileSink] = field(default_factory=dict)
@@ -54,7 +57,7 @@ class Files:
             return None
         if job.unsure:
             await self.threads.run(partial(self.target.prepare, job.local))
-        if self.options.cache is not None and (key := key_of(job.entry)) is not None:
+        if self.options.cache is not None and (key := self._key(job)) is not None:
             seen = await self.threads.run(partial(self._take, self.options.cache, key, job))
             if seen is not None:
                 self._note_cached(job, seen)
@@ -95,6 +98,9 @@ class Files:
             self.tally.unpinned += 1
             self.tally.meter.note("some entries are not pinned (checksum=False): what lies there now was fetched")
 
+    def _key(self, job: Job) -> str | None:
+        return key_of(job.entry, self.where[job.entry.source])
+
     def _take(self, cache: Cache, key: str, job: Job) -> os.stat_result | None:
         """Make a file of what the cache holds; None if it does not hold it."""
         if not cache.has(key):
@@ -119,7 +125,7 @@ class Files:
 
     def _keep(self, cache: Cache, job: Job, sink: Sink) -> None:
         """Put what was fetched into the cache. Unchecked content would be trusted there by whoever asks for checks."""
-        key = key_of(job.entry)
+        key = self._key(job)
         if key is None or self.options.checksum == "never":
             return
         if isinstance(sink, MemorySink):

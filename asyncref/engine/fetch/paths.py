@@ -7,6 +7,7 @@ same name). Such names are refused together, or written in an escape that can be
 * a slash that starts or ends a path or follows another becomes `%2F`: `a//b` is the file `%2Fb` in `a`;
 * a file beside a folder of its name gets `%~` at its end: `mnist` beside `mnist/1.png` is `mnist%~`;
 * a segment that is too long goes on in a folder: `aaa%+/aaa`;
+* on Windows, what it does not take as it stands (`asyncref.engine.fetch.windows`) is `%XX`;
 * where a file system does not tell case, upper-case and non-ASCII letters of clashing paths are `%XX`.
 
 All else stays as it is. `decode` reads every form, so no two paths have one name.
@@ -14,12 +15,15 @@ All else stays as it is. `decode` reads every form, so no two paths have one nam
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_to_bytes
+
+from asyncref.engine.fetch.windows import guarded, refusal, spelt_out
 
 RESERVED: Final = ".asyncref-"
 """What the names of temporaries start with: no entry may have such a name."""
@@ -47,12 +51,20 @@ class PathPlan:
         insensitive: The file system does not tell case (nor Unicode normal forms).
         name_max: Most bytes a name.
         path_max: Most bytes a path below the target.
+        windows: Names are Windows'.
     """
 
     def __init__(
-        self, *, escape: bool = False, insensitive: bool = False, name_max: int = 255, path_max: int = 4000
+        self,
+        *,
+        escape: bool = False,
+        insensitive: bool = False,
+        name_max: int = 255,
+        path_max: int = 4000,
+        windows: bool = os.name == "nt",
     ) -> None:
         self.escape = escape
+        self._windows = windows
         self._insensitive = insensitive
         self._name_max = name_max
         self._path_max = path_max
@@ -66,7 +78,7 @@ class PathPlan:
     def add(self, paths: Iterable[str]) -> None:
         """Take further paths, in byte order over all calls."""
         for path in paths:
-            if not self.escape and (reason := _reason(path, self._name_max)):
+            if not self.escape and (reason := _reason(path, self._name_max, windows=self._windows)):
                 self._conflicts.append(Conflict(path, reason))
             self._add_nested(path)
             if self._insensitive:
@@ -94,7 +106,11 @@ class PathPlan:
         """The file below the target, with `/` between its segments. After `finish` only."""
         if not self.escape:
             return path
-        return encode(path, beside=path in self._beside, cased=path in self._cased, name_max=self._name_max)
+        return self._encoded(path, beside=path in self._beside)
+
+    def _encoded(self, path: str, *, beside: bool) -> str:
+        cased = path in self._cased
+        return encode(path, beside=beside, cased=cased, name_max=self._name_max, windows=self._windows)
 
     def _add_nested(self, path: str) -> None:
         files = self._open
@@ -106,12 +122,12 @@ class PathPlan:
         files.append(path)
 
     def _add_long(self, path: str) -> None:
-        local = encode(path, beside=True, cased=path in self._cased, name_max=self._name_max) if self.escape else path
+        local = self._encoded(path, beside=True) if self.escape else path
         if len(local.encode()) > self._path_max:
             self._conflicts.append(Conflict(path, f"longer than {self._path_max} bytes"))
 
 
-def _reason(path: str, name_max: int) -> str | None:
+def _reason(path: str, name_max: int, *, windows: bool) -> str | None:
     """Why a path alone cannot be a file; the common case costs five searches."""
     if "\0" in path:
         return "holds a NUL character"
@@ -129,10 +145,12 @@ def _reason(path: str, name_max: int) -> str | None:
             return f"holds a segment that starts with {RESERVED}, which temporaries have for themselves"
     if len(path) * 4 > name_max and any(len(segment.encode()) > name_max for segment in path.split("/")):
         return f"holds a segment longer than {name_max} bytes"
-    return None
+    return next(filter(None, map(refusal, path.split("/"))), None) if windows else None
 
 
-def encode(path: str, *, beside: bool = False, cased: bool = False, name_max: int = 255) -> str:
+def encode(
+    path: str, *, beside: bool = False, cased: bool = False, name_max: int = 255, windows: bool = os.name == "nt"
+) -> str:
     """The escape of one path.
 
     Args:
@@ -140,12 +158,17 @@ def encode(path: str, *, beside: bool = False, cased: bool = False, name_max: in
         beside: It is a file beside a folder of the same name.
         cased: It clashes with another where case is not told.
         name_max: Most bytes a segment of the result.
+        windows: The result is for Windows.
     """
     text = _spell_out(path) if cased else path.replace("%", "%25").replace("\0", "%00")
     text = _SLASH.sub("%2F", text)
     if beside or not path:
         text += "%~"
-    return "/".join(_cut(_safe(segment), name_max) for segment in text.split("/"))
+    safe = _safe
+    if windows:
+        text = "/".join(map(spelt_out, text.split("/")))
+        safe = _safe_on_windows
+    return "/".join(_cut(safe(segment), name_max, safe) for segment in text.split("/"))
 
 
 def decode(local: str) -> str:
@@ -165,11 +188,15 @@ def _safe(segment: str) -> str:
     return "%2E" + segment[1:] if _is_reserved(segment) else segment
 
 
+def _safe_on_windows(segment: str) -> str:
+    return guarded(_safe(segment))
+
+
 def _is_reserved(segment: str) -> bool:
     return segment[:1] == "." and segment[: len(RESERVED)].casefold() == RESERVED
 
 
-def _cut(segment: str, name_max: int) -> str:
+def _cut(segment: str, name_max: int, safe: Callable[[str], str]) -> str:
     if len(segment) * 4 <= name_max or len(segment.encode()) <= name_max:
         return segment
     chunks, held, room = [""], 0, name_max - _JOINT_BYTES
@@ -180,7 +207,7 @@ def _cut(segment: str, name_max: int) -> str:
             held = 0
         chunks[-1] += token
         held += token_bytes
-    return "%+/".join(_safe(chunk) for chunk in chunks)
+    return "%+/".join(map(safe, chunks))
 
 
 def _fold(path: str) -> str:

@@ -15,20 +15,24 @@ from anyio import CancelScope
 
 from asyncref import config
 from asyncref.engine.fetch.building import Building
+from asyncref.engine.fetch.cache import where_of
+from asyncref.engine.fetch.checking import Checker
 from asyncref.engine.fetch.feeder import Feeder
+from asyncref.engine.fetch.memory import shares
 from asyncref.engine.fetch.naming import Names, survey
 from asyncref.engine.fetch.options import FetchOptions
 from asyncref.engine.fetch.outlet import Files
 from asyncref.engine.fetch.reader import Reader
 from asyncref.engine.fetch.record import Record, rename
 from asyncref.engine.fetch.report import FetchReport
-from asyncref.engine.fetch.sinks import INLINE_BYTES, Threads
+from asyncref.engine.fetch.sinks import Threads
 from asyncref.engine.fetch.sources import Place, Places
 from asyncref.engine.fetch.space import check_space
-from asyncref.engine.fetch.tally import Tally
+from asyncref.engine.fetch.tally import Tally, by_reason
 from asyncref.engine.fetch.target import Target, unwritable
 from asyncref.engine.fetch.transfer import Transfer
 from asyncref.engine.flow import Meter
+from asyncref.errors import FetchError
 from asyncref.manifest import Manifest
 
 T = TypeVar("T")
@@ -87,6 +91,11 @@ async def _fill(
             if building is not None:
                 await _writing(building.root, threads, building.begin)
             return await run.into(folder)
+    except FetchError as error:
+        root, elapsed_s = folder if building is None else building.root, meter.elapsed_s
+        failed = by_reason(error.failures)
+        error.report = run.report(root) if run else FetchReport(root=root, failed=failed, elapsed_s=elapsed_s)
+        raise
     finally:
         if record is not None:
             with CancelScope(shield=True):
@@ -149,7 +158,9 @@ class _Run:
         """
         target = Target(root)
         await _writing(root, self.threads, target.make)
-        files = Files(target, self.options, self.threads, self.tally, self.record)
+        pairs = zip(self._place, self.manifest.sources, strict=False) if self.options.cache is not None else ()
+        where = [where_of(place, source) for place, source in pairs]
+        files = Files(target, self.options, self.threads, self.tally, self.record, where)
         try:
             if self.names.objects:
                 await self._run(files)
@@ -163,7 +174,7 @@ class _Run:
             files.close()
         if self.tally.failures:
             raise self.tally.error(self.names.objects)
-        return self._report(root)
+        return self.report(root)
 
     def keep_record(self) -> None:
         """Keep what was seen for the next run; where nothing of the former record was looked at, it is not replaced."""
@@ -173,16 +184,19 @@ class _Run:
         self.record.close()
 
     async def _run(self, files: Files) -> None:
-        limits, workers, meter = self.options.limits, self.places.most, self.tally.meter
-        files.small_bytes = max(INLINE_BYTES, min(2**20, limits.memory_bytes // (2 * workers)))
-        reader = Reader(self.places, limits, meter, files.small_bytes, self.options.older)
-        self._transfer = Transfer(reader, files, meter, workers, self.options.checksum)
+        limits, meter = self.options.limits, self.tally.meter
+        share = shares(limits.memory_bytes, self.places.most)
+        files.small_bytes = share.small_bytes
+        reader = Reader(self.places, limits, meter, share.window_bytes, self.options.older)
+        checker = Checker(reader, meter, self.options.checksum)
+        self._transfer = Transfer(reader, files, meter, share.workers, checker)
         overwrite = self.options.overwrite
         feeder = Feeder(self.manifest, self.names, self._place, files.target, self.threads, self.tally, overwrite)
         await self._transfer.run(feeder.produce)
 
-    def _report(self, root: Path) -> FetchReport:
+    def report(self, root: Path) -> FetchReport:
         """What was done."""
+        done = self.tally.meter.objects + len(self.tally.failures) + len(self.tally.missing)
         return FetchReport(
             sources=tuple(self.manifest.sources),
             root=root,
@@ -192,9 +206,11 @@ class _Run:
             cached=self.tally.cached,
             missing=tuple(sorted(self.tally.missing)),
             unpinned=self.tally.unpinned,
-            unchecked=self._transfer.unchecked if self._transfer else 0,
+            unchecked=self._transfer.checker.unchecked if self._transfer else 0,
             requests=dict(self.tally.meter.requests),
             retries=self.tally.meter.retries,
             elapsed_s=self.tally.meter.elapsed_s,
             notes=tuple(self.tally.meter.notes),
+            failed=by_reason(self.tally.failures),
+            left=max(0, self.names.objects - done),
         )

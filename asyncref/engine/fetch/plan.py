@@ -166,6 +166,15 @@ def check(answer: Answer, request: ReadRequest, pin: Pin, *, uri: str) -> bool:
     )
 
 
+def is_pinned(answer: Answer, request: ReadRequest, pin: Pin) -> bool:
+    """Whether an answer without a body speaks of the pinned object."""
+    try:
+        _check_identity(answer, request, pin, "")
+    except StorageError:
+        return False
+    return True
+
+
 def _check_identity(answer: Answer, request: ReadRequest, pin: Pin, uri: str) -> None:
     def changed(what: str, pinned: object, came: object) -> ChangedError:
         text = f"another object came: its {what} is {came}, pinned is {pinned}"

@@ -170,6 +170,7 @@ class Reader:
                 if (job.adopted or not job.is_pinned) and part.stop is not None and not job.adopt(body.answer):
                     raise cursor.once_more(ChangedError("overwritten while it was read", uri=job.entry.ref))
                 job.stated = body.answer.checksum or job.stated
+                job.modified = body.answer.modified or job.modified
                 if as_asked:
                     await self._take(body, job, part, cursor, sink)
                     self.hedging.note(length, time.monotonic() - sent_s)

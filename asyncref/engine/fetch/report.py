@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from asyncref.model import Source
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchReport:
-    """What a fetch did. A fetch of which part failed raises `FetchError` and gives no report.
+    """What a fetch did. A fetch of which part failed raises `FetchError`, whose `report` is one.
 
     Attributes:
         root: The folder that now holds the entries.
@@ -27,21 +27,30 @@ class FetchReport:
         elapsed_s: Seconds.
         notes: Sentences for the user.
         sources: The manifest's, so that requests can be priced.
+        failed: Entries that failed, by the name of the error's class.
+        left: Entries that were not come to before the fetch ended with an error.
     """
 
     root: Path
-    objects: int
-    bytes: int
-    skipped: int
-    cached: int
-    missing: tuple[str, ...]
-    unpinned: int
-    unchecked: int
-    requests: dict[str, int]
-    retries: int
-    elapsed_s: float
-    notes: tuple[str, ...]
+    objects: int = 0
+    bytes: int = 0
+    skipped: int = 0
+    cached: int = 0
+    missing: tuple[str, ...] = ()
+    unpinned: int = 0
+    unchecked: int = 0
+    requests: dict[str, int] = field(default_factory=dict)
+    retries: int = 0
+    elapsed_s: float = 0.0
+    notes: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
+    failed: dict[str, int] = field(default_factory=dict)
+    left: int = 0
+
+    @property
+    def bytes_per_s(self) -> float:
+        """Bytes received a second."""
+        return self.bytes / max(self.elapsed_s, 1e-6)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, `schema` first."""
@@ -53,11 +62,14 @@ class FetchReport:
             "skipped": self.skipped,
             "cached": self.cached,
             "missing": list(self.missing),
-            "failed": 0,
+            "failed": sum(self.failed.values()),
+            "failed_by_reason": dict(sorted(self.failed.items())),
+            "left": self.left,
             "unpinned": self.unpinned,
             "unchecked": self.unchecked,
             "requests": dict(sorted(self.requests.items())),
             "retries": self.retries,
             "elapsed_s": round(self.elapsed_s, 6),
+            "bytes_per_s": round(self.bytes_per_s, 1),
             "notes": list(self.notes),
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from time import monotonic
 from typing import TypeVar
@@ -12,12 +12,11 @@ import anyio
 from anyio import to_thread
 
 from asyncref.backends.base import Share
-from asyncref.engine.fetch.content import Match, match, sum_of
+from asyncref.engine.fetch.content import md5_of_md5s, sum_of
 from asyncref.engine.fetch.disk import Bytes, write_at
 from asyncref.engine.fetch.plan import Part
 from asyncref.engine.fetch.sums import combined, combines, new_sum
 from asyncref.engine.fetch.temporary import Temporary
-from asyncref.model import Pin
 
 INLINE_BYTES = 64 * 1024
 """Up to here a write or an MD5 is done on the loop: a hop to a thread costs about 60 µs, hashing 64 KiB 90 µs."""
@@ -64,16 +63,41 @@ class Threads:
             return call()
         return await to_thread.run_sync(call, limiter=self._limiter)
 
+    async def each(self, call: Callable[[int, int], T], *, size_bytes: int, step_bytes: int) -> list[T]:
+        """Call for every step of a range, as many at once as there are threads; the results in order.
+
+        Args:
+            call: Takes the first byte and the end of a step.
+            size_bytes: Of all.
+            step_bytes: Of each but the last.
+        """
+        starts = range(0, size_bytes, step_bytes)
+        found: dict[int, T] = {}
+        coming = iter(starts)
+
+        async def work() -> None:
+            for start in coming:
+                stop = min(start + step_bytes, size_bytes)
+                found[start] = await self.run(partial(call, start, stop), length=stop - start)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(min(self.most, len(starts))):
+                group.start_soon(work)
+        return [found[start] for start in starts]
+
 
 class ChunkSink:
     """The chunks of an object whose size no one said, in order.
 
     Args:
         threads: For hashing.
+        grow: Waited for before more bytes are held than ever before; told how many that will be.
     """
 
-    def __init__(self, threads: Threads) -> None:
+    def __init__(self, threads: Threads, grow: Callable[[int], Awaitable[None]] | None = None) -> None:
         self._threads = threads
+        self._grow = grow
+        self._held_bytes = self._most_bytes = 0
         self.chunks: list[bytes] = []
 
     def room(self, offset: int, length: int) -> None:
@@ -83,6 +107,11 @@ class ChunkSink:
     async def write(self, offset: int, chunks: Sequence[Bytes]) -> None:
         """Keep them; they come in order."""
         del offset
+        self._held_bytes += sum(map(len, chunks))
+        if self._held_bytes > self._most_bytes:
+            self._most_bytes = self._held_bytes
+            if self._grow is not None:
+                await self._grow(self._held_bytes)
         self.chunks.extend(map(bytes, chunks))
 
     async def take_from(self, share: Share) -> bool:
@@ -100,16 +129,20 @@ class ChunkSink:
 
     async def restart(self) -> None:
         """Drop them."""
+        self._held_bytes = 0
         self.chunks.clear()
 
-    async def confirms(self, pin: Pin) -> bool:
-        """Never: composite ETags are checked in files only."""
-        del pin
-        return False
+    def length(self) -> int:
+        """Of all chunks."""
+        return self._held_bytes
+
+    async def composite(self, part_bytes: int) -> bytes:
+        """In one thread: parts begin anywhere in the chunks."""
+        return await self._threads.run(partial(_composite, self.chunks, part_bytes), length=self.length())
 
     async def sum(self, algorithm: str) -> bytes:
         """Of all chunks."""
-        return await self._threads.run(partial(_sum, self.chunks, algorithm), length=sum(map(len, self.chunks)))
+        return await self._threads.run(partial(_sum, self.chunks, algorithm), length=self.length())
 
 
 class MemorySink:
@@ -158,10 +191,18 @@ class MemorySink:
     async def restart(self) -> None:
         """Nothing: what comes overwrites what came."""
 
-    async def confirms(self, pin: Pin) -> bool:
-        """Never: composite ETags are checked in files only."""
-        del pin
-        return False
+    def length(self) -> int:
+        """Of the buffer."""
+        return len(self.data)
+
+    async def composite(self, part_bytes: int) -> bytes:
+        """Parts at once."""
+        view = memoryview(self.data)
+        return md5_of_md5s(
+            await self._threads.each(
+                lambda start, stop: _sum((view[start:stop],), "md5"), size_bytes=len(view), step_bytes=part_bytes
+            )
+        )
 
     async def sum(self, algorithm: str) -> bytes:
         """Of the whole buffer."""
@@ -208,30 +249,46 @@ class FileSink:
             self.temporary.journal.forget()
         await self._threads.run(partial(os.ftruncate, self.temporary.fd, 0), length=0)
 
-    async def confirms(self, pin: Pin) -> bool:
-        """Whether a composite ETag is that of the file, cut at one of the usual sizes."""
-        return await self._threads.run(partial(match, self.temporary.fd, pin)) is Match.SAME
+    def length(self) -> int:
+        """As the file system says."""
+        return os.fstat(self.temporary.fd).st_size
+
+    async def composite(self, part_bytes: int) -> bytes:
+        """Parts at once, over the page cache."""
+        fd = self.temporary.fd
+        return md5_of_md5s(
+            await self._threads.each(
+                lambda start, stop: sum_of(fd, start, stop, "md5"), size_bytes=self.length(), step_bytes=part_bytes
+            )
+        )
 
     async def sum(self, algorithm: str) -> bytes:
         """Of the whole file: a second pass, over the page cache; a CRC of its parts at once, combined."""
-        fd = self.temporary.fd
-        size_bytes = os.fstat(fd).st_size
+        fd, size_bytes = self.temporary.fd, self.length()
         if not combines(algorithm) or size_bytes <= _SLICE_BYTES:
             return await self._threads.run(partial(sum_of, fd, 0, size_bytes, algorithm), length=size_bytes)
-        starts = range(0, size_bytes, _SLICE_BYTES)
-        digests = [b""] * len(starts)
-
-        async def part(number: int) -> None:
-            start = starts[number]
-            call = partial(sum_of, fd, start, min(start + _SLICE_BYTES, size_bytes), algorithm)
-            digests[number] = await self._threads.run(call)
-
-        for at in range(0, len(starts), self._threads.most):
-            async with anyio.create_task_group() as group:
-                for number in range(at, min(at + self._threads.most, len(starts))):
-                    group.start_soon(part, number)
-        lengths = [min(_SLICE_BYTES, size_bytes - start) for start in starts]
+        digests = await self._threads.each(
+            lambda start, stop: sum_of(fd, start, stop, algorithm), size_bytes=size_bytes, step_bytes=_SLICE_BYTES
+        )
+        lengths = [min(_SLICE_BYTES, size_bytes - start) for start in range(0, size_bytes, _SLICE_BYTES)]
         return combined(algorithm, zip(digests, lengths, strict=True))
+
+
+def _composite(chunks: Sequence[Bytes], part_bytes: int) -> bytes:
+    digests: list[bytes] = []
+    running, left = new_sum("md5"), part_bytes
+    for chunk in chunks:
+        view = memoryview(chunk)
+        while len(view) >= left:
+            running.update(view[:left])
+            view = view[left:]
+            digests.append(running.digest())
+            running, left = new_sum("md5"), part_bytes
+        running.update(view)
+        left -= len(view)
+    if left < part_bytes:
+        digests.append(running.digest())
+    return md5_of_md5s(digests)
 
 
 def _sum(chunks: Sequence[Bytes], algorithm: str) -> bytes:

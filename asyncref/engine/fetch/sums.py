@@ -13,11 +13,15 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Final, Protocol
 
-_POLYNOMIALS: Final = {"crc32": 0xEDB88320, "crc32c": 0x82F63B78}  # bits reversed: the lowest bit is x^31
-_LENGTHS: Final = {"md5": 16, "sha1": 20, "sha256": 32, "sha512": 64, "crc32": 4, "crc32c": 4}
-_COPIED_BYTES: Final = 2**18
-_ONE: Final = 1 << 31
-_X_TO_8: Final = _ONE >> 8
+_POLYNOMIALS: Final = {  # bits reversed: the lowest bit is the highest power below the CRC's own
+    "crc32": 0xEDB88320,
+    "crc32c": 0x82F63B78,
+    "crc64nvme": 0x9A6C9329AC4BC9B5,
+}
+_LENGTHS: Final = {"md5": 16, "sha1": 20, "sha256": 32, "sha512": 64, "crc32": 4, "crc32c": 4, "crc64nvme": 8}
+_PIECE_BYTES: Final = 2**18  # for libraries that hold the GIL, or take nothing but `bytes`
+Extend = Callable[[Any, int], int]
+"""The CRC of what came before and further bytes, from those bytes and that CRC."""
 
 
 class Sum(Protocol):
@@ -33,20 +37,21 @@ class Sum(Protocol):
 
 
 class _Crc:
-    def __init__(self, extend: Callable[[Any, int], int]) -> None:
+    def __init__(self, extend: Extend, length: int) -> None:
         self._extend = extend
+        self._length = length
         self._value = 0
 
     def update(self, data: Any) -> None:
         self._value = self._extend(data, self._value)
 
     def digest(self) -> bytes:
-        return self._value.to_bytes(4, "big")
+        return self._value.to_bytes(self._length, "big")
 
 
 def can_sum(algorithm: str) -> bool:
-    """Whether this machine computes it: all but crc64nvme and the like, crc32c where google-crc32c is installed."""
-    return algorithm in _LENGTHS and (algorithm != "crc32c" or _crc32c() is not None)
+    """Whether this machine computes it: crc32c where google-crc32c is installed, crc64nvme where awscrt is."""
+    return algorithm in _LENGTHS and (algorithm not in _POLYNOMIALS or _extender(algorithm) is not None)
 
 
 def length_of(algorithm: str) -> int:
@@ -63,65 +68,86 @@ def new_sum(algorithm: str) -> Sum:
     """A checksum of nothing yet; `can_sum` has to hold."""
     if algorithm not in _POLYNOMIALS:
         return hashlib.new(algorithm, usedforsecurity=False)
-    extend = zlib.crc32 if algorithm == "crc32" else _crc32c()
+    extend = _extender(algorithm)
     assert extend is not None
-    return _Crc(extend)
+    return _Crc(extend, _LENGTHS[algorithm])
 
 
 def combined(algorithm: str, parts: Iterable[tuple[bytes, int]]) -> bytes:
     """The whole's CRC.
 
     Args:
-        algorithm: `crc32` or `crc32c`.
-        parts: CRC (4 bytes, big-endian) and length in bytes of each, in order.
+        algorithm: One of those that combine.
+        parts: CRC (big-endian) and length in bytes of each, in order.
     """
-    polynomial = _POLYNOMIALS[algorithm]
+    field = _Field(_POLYNOMIALS[algorithm], 8 * _LENGTHS[algorithm])
     whole = 0
     for digest, length in parts:
-        whole = _times(polynomial, whole, _x_to_8n(polynomial, length)) ^ int.from_bytes(digest, "big")
-    return whole.to_bytes(4, "big")
+        whole = field.times(whole, field.x_to_8n(length)) ^ int.from_bytes(digest, "big")
+    return whole.to_bytes(_LENGTHS[algorithm], "big")
 
 
-def _times(polynomial: int, one: int, other: int) -> int:
-    """The product of two polynomials over GF(2), modulo a third."""
-    product = 0
-    while one:
-        if one & _ONE:
-            product ^= other
-        one = one << 1 & 0xFFFFFFFF
-        other = other >> 1 ^ (polynomial if other & 1 else 0)
-    return product
+class _Field:
+    """Polynomials over GF(2) modulo a CRC's own, bits reversed."""
+
+    def __init__(self, polynomial: int, bits: int) -> None:
+        self._polynomial = polynomial
+        self._one = 1 << bits - 1
+        self._all = (1 << bits) - 1
+        self._known: dict[int, int] = {}
+
+    def times(self, one: int, other: int) -> int:
+        """The product of two."""
+        product = 0
+        while one:
+            if one & self._one:
+                product ^= other
+            one = one << 1 & self._all
+            other = other >> 1 ^ (self._polynomial if other & 1 else 0)
+        return product
+
+    def x_to_8n(self, count: int) -> int:
+        """x^(8 n); parts of one object have two lengths at most."""
+        if count not in self._known:
+            power, square, left = self._one, self._one >> 8, count
+            while left:
+                if left & 1:
+                    power = self.times(power, square)
+                square = self.times(square, square)
+                left >>= 1
+            self._known[count] = power
+        return self._known[count]
 
 
 @cache
-def _x_to_8n(polynomial: int, count: int) -> int:
-    """x^(8 n) modulo a polynomial; parts of one object have two lengths at most."""
-    power, square = _ONE, _X_TO_8
-    while count:
-        if count & 1:
-            power = _times(polynomial, power, square)
-        square = _times(polynomial, square, square)
-        count >>= 1
-    return power
+def _extender(algorithm: str) -> Extend | None:
+    """An implementation by the processor's own instructions; in Python it would run at 5 MB/s. None where there is none."""
+    if algorithm == "crc32":
+        return zlib.crc32
+    if algorithm == "crc32c":
+        module = _imported("google_crc32c")
+        if module is None or module.implementation != "c":
+            return None
+        extend: Callable[[int, bytes], int] = module.extend
+        copying = _in_pieces(lambda piece, before: extend(before, bytes(piece)))
+        return lambda data, before: extend(before, data) if isinstance(data, bytes) else copying(data, before)
+    module = _imported("awscrt.checksums")
+    found: Extend | None = getattr(module, "crc64nvme", None)
+    return None if found is None else _in_pieces(found)
 
 
-@cache
-def _crc32c() -> Callable[[Any, int], int] | None:
-    """Google's C implementation, by the processor's own instruction; in Python it would run at 5 MB/s."""
+def _imported(name: str) -> Any:
     try:
-        module = import_module("google_crc32c")
+        return import_module(name)
     except ImportError:
         return None
-    if module.implementation != "c":
-        return None
-    extend: Callable[[int, bytes], int] = module.extend
 
+
+def _in_pieces(extend: Extend) -> Extend:
     def of_any(data: Any, before: int) -> int:
-        if isinstance(data, bytes):
-            return extend(before, data)
-        view = memoryview(data)  # the library takes `bytes` only
-        for start in range(0, len(view), _COPIED_BYTES):
-            before = extend(before, bytes(view[start : start + _COPIED_BYTES]))
+        view = memoryview(data)
+        for start in range(0, len(view), _PIECE_BYTES):
+            before = extend(view[start : start + _PIECE_BYTES], before)
         return before
 
     return of_any

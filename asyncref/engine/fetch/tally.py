@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from asyncref.engine.flow import Meter
 from asyncref.errors import ChangedError, ContainerNotFoundError, Failure, FetchError, NotFoundError
 from asyncref.model import Entry
+
+
+def by_reason(failures: Iterable[Failure]) -> Counter[str]:
+    """How many failed with an error of which class."""
+    return Counter(type(failure.error).__name__ for failure in failures)
 
 
 @dataclass(slots=True)

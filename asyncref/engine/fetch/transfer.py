@@ -7,21 +7,19 @@ content and hands it to the outlet. There is no task an object.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import anyio
 from anyio import CancelScope
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from asyncref.engine.fetch.content import Expected, expected_of, stated_sum
+from asyncref.engine.fetch.checking import Checker
 from asyncref.engine.fetch.job import Feed, Job, Sink
 from asyncref.engine.fetch.plan import Part
 from asyncref.engine.fetch.reader import Reader
 from asyncref.engine.flow import Meter
 from asyncref.errors import (
-    BrokenBodyError,
-    ChangedError,
     ContainerNotFoundError,
     CredentialsError,
     NotFoundError,
@@ -30,13 +28,10 @@ from asyncref.errors import (
     UsageError,
 )
 
-Checksum = Literal["auto", "always", "never"]
 Produce = Callable[[MemoryObjectSendStream[Sequence[Job]]], Awaitable[None]]
 """Sends jobs, many at a time, until there are no more."""
 
 _FATAL = (ContainerNotFoundError, CredentialsError, UsageError)  # the same for every entry
-ENOUGH_UNLIKE = 8
-"""Objects whose ETag proved to be no MD5, none the contrary, until a source's ETags are no longer taken for one."""
 
 
 class Outlet(Protocol):
@@ -56,14 +51,6 @@ class Outlet(Protocol):
 
 
 @dataclass(slots=True)
-class _Trust:
-    """What was learnt of one place's ETags as MD5s."""
-
-    like: int = 0
-    unlike: int = 0
-
-
-@dataclass(slots=True)
 class Transfer:
     """One run of workers.
 
@@ -72,16 +59,14 @@ class Transfer:
         outlet: Takes objects.
         meter: Counts.
         workers: How many.
-        checksum: `never` compares ETags, versions and sizes only.
+        checker: Checks what is complete.
     """
 
     reader: Reader
     outlet: Outlet
     meter: Meter
     workers: int
-    checksum: Checksum = "auto"
-    unchecked: int = 0
-    _trust: dict[int, _Trust] = field(default_factory=dict)
+    checker: Checker
     _in_vain: int = 0
     _fatal: Exception | None = None
 
@@ -150,7 +135,7 @@ class Transfer:
             if job.error is None and job.sink is not None:
                 if job.unranged:
                     await self.reader.read_whole(job, job.sink)
-                await self._check_content(job, job.sink)
+                await self.checker.check(job, job.sink)
             if job.error is None:
                 await self.outlet.finish(job)
         except Exception as error:  # noqa: BLE001  as above
@@ -165,51 +150,6 @@ class Transfer:
         await self.outlet.fail(job, failure)
         if self._in_vain >= self.workers:
             raise failure  # as many in a row as there are workers used up all their tries: nothing answers any more
-
-    async def _check_content(self, job: Job, sink: Sink) -> None:
-        if job.sliced:
-            self.unchecked += 1
-            return
-        expected = expected_of(job.pin) if self.checksum != "never" else None
-        trust = self._trust.setdefault(id(job.place), _Trust())
-        if expected is not None and not expected.stated and trust.unlike >= ENOUGH_UNLIKE and not trust.like:
-            expected = None
-        if expected is None and self.checksum != "never":
-            expected = stated_sum(job.stated)  # proves the way here, where the pin proves nothing
-        if expected is None:
-            if not (self.checksum == "always" and await sink.confirms(job.pin)):
-                self.unchecked += 1
-            return
-        once = await sink.sum(expected.algorithm)
-        if once == expected.digest or await self._settled(job, sink, expected, once):
-            trust.like += not expected.stated
-        elif expected.stated:
-            text = f"the content changed: its {expected.name} is not {expected.digest.hex()}, as the storage states"
-            raise ChangedError(text, uri=job.entry.ref, hint="checksum='never' takes it as it lies there")
-        else:
-            trust.unlike += 1
-            self.unchecked += 1
-            self.meter.note(f"{job.source.uri}: some ETags are not the MD5 of the content (aws:kms, SSE-C)")
-
-    async def _settled(self, job: Job, sink: Sink, expected: Expected, once: bytes) -> bool:
-        """Read an object again until its checksum is the one expected, or one that came before.
-
-        Damage is never twice alike, so what is twice alike is what lies there.
-
-        Raises:
-            BrokenBodyError: Every try gave other bytes.
-        """
-        seen = {once}
-        for _ in range(self.reader.limits.attempts):
-            self.meter.retries += 1
-            await self.reader.read_whole(job, sink)
-            found = await sink.sum(expected.algorithm)
-            if found == expected.digest or found in seen:
-                return found == expected.digest
-            seen.add(found)
-        raise BrokenBodyError(
-            f"the content came damaged {len(seen)} times, each time in another way", uri=job.entry.ref
-        )
 
 
 def _explained(job: Job, error: Exception) -> Exception:
