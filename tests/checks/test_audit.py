@@ -174,6 +174,18 @@ async def test_files_and_references_without_pins_are_held_by_nothing(tmp_path):
     assert codes(await asyncref.audit(manifest)) == {"by-name": 2}
 
 
+async def test_a_tree_that_is_not_mounted_now_is_not_said_to_be_lost(tmp_path):
+    tree = tmp_path / "mount"
+    tree.mkdir()
+    (tree / "a").write_text("a")
+    manifest = await asyncref.scan(f"file://{tree}/")
+    (tree / "a").unlink()
+    tree.rmdir()
+    found = codes(await audit(manifest))
+    assert "not-compared" in found
+    assert "lost" not in found
+
+
 async def test_a_web_server_s_files_without_etags_are_mere_urls_and_what_was_overwritten_is_lost(nginx, served, bucket):
     folder = served / bucket
     folder.mkdir()
