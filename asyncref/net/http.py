@@ -152,17 +152,17 @@ class HttpPool:
                 return
             yield chunk
 
-    async def read(self, response: Response, *, url: str, uri: str) -> bytes:
+    async def read(self, response: Response, *, url: str, uri: str, most_bytes: int = PAGE_BYTES) -> bytes:
         """The rest of an answer, whole.
 
         Raises:
             BrokenBodyError: It ends before the announced length, stalls, or comes at less than 1 KiB/s for too long.
-            ProtocolError: It is longer than `PAGE_BYTES`.
+            ProtocolError: It is longer than `most_bytes`.
         """
-        body = await self._begun(response, PAGE_BYTES, url=url, uri=uri)
-        if len(body) > PAGE_BYTES:
+        body = await self._begun(response, most_bytes, url=url, uri=uri)
+        if len(body) > most_bytes:
             where = wire.split_url(url)[0]
-            raise ProtocolError(f"{where}: the answer is longer than {PAGE_BYTES:,} bytes", uri=uri)
+            raise ProtocolError(f"{where}: the answer is longer than {most_bytes:,} bytes", uri=uri)
         return body
 
     async def read_error(self, response: Response, *, url: str, uri: str) -> bytes:

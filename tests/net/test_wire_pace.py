@@ -90,14 +90,23 @@ def test_the_body_of_an_object_may_drip_and_that_of_an_error_may_not(run):
     run(main())
 
 
-def test_a_page_without_an_end_is_an_error_and_its_connection_dropped(run, monkeypatch):
-    monkeypatch.setattr(http, "PAGE_BYTES", 2**22)
-
+def test_a_page_without_an_end_is_an_error_and_its_connection_dropped(run):
     async def main():
         async with serving(flooding(CHUNKED)) as (server, pool, url):
-            with pytest.raises(ProtocolError, match="longer than 4,194,304 bytes"):
+            with pytest.raises(ProtocolError, match="longer than 67,108,864 bytes"):
                 await asyncio.wait_for(get(pool, url), 30)
             await asyncio.wait_for(server.all_closed.wait(), 30)
+
+    run(main())
+
+
+def test_an_index_that_drips_is_given_up(run):
+    async def main():
+        async with serving(dripping(CHUNKED, b"1\r\nx\r\n")) as (_, _, url):
+            backend = open_backend(parse(url + "/"), {}, Limits(idle_timeout_s=0.3))
+            with pytest.raises(BrokenBodyError, match="no more than"):
+                await asyncio.wait_for(backend.list_page(ListRequest("x/")), 30)
+            await backend.aclose()
 
     run(main())
 

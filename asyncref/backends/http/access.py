@@ -82,14 +82,16 @@ class Web:
             ours = url is uri or is_same_server(self._origin, url)
             pool, own = (self._pool, self._settings.headers) if ours else (self._foreign, {})
             try:
-                async with pool.request(call.method, url, {**own, **call.headers}, uri=uri) as response:
+                async with pool.request(
+                    call.method, url, {**own, **call.headers}, uri=uri, is_page=call.folder
+                ) as response:
                     if response.status not in STATUSES:
                         if response.status not in _GOOD and response.status not in call.also:
                             raise failure(response.status, response.headers, uri=uri, folder=call.folder)
                         yield response, url
                         return
-                    location = response.headers.get("Location")
-                    url = self._redirects.following(uri, url, location, folder=call.folder)
+                    location, code = response.headers.get("Location"), f"status {response.status}"
+                    url = self._redirects.following(uri, url, location, folder=call.folder, code=code)
             except ConnectionFailedError as error:
                 raise _final(error, _VERIFY if ours else _FOREIGN) from error.__cause__
         raise ProtocolError(f"more than {_MOST_REDIRECTS} redirects", uri=uri)
@@ -106,17 +108,11 @@ class Web:
         """
         uri = self.uri(call.key)
         async with self.request(call) as (response, url):
-            pieces: list[bytes] = []
-            length = 0
-            async for chunk in self.chunks(response, url, uri):
-                pieces.append(chunk)
-                length += len(chunk)
-                if length > most_bytes:
-                    raise ProtocolError(f"the answer is longer than {most_bytes:,} bytes", uri=uri)
+            body = await self._pool.read(response, url=url, uri=uri, most_bytes=most_bytes)
             announced = response.headers.get("Content-Length", "")
-            if announced.isdigit() and length != int(announced):
-                raise BrokenBodyError(f"{length} bytes came of {announced}", uri=uri)
-            return b"".join(pieces), response.headers, url
+            if announced.isdigit() and len(body) != int(announced):
+                raise BrokenBodyError(f"{len(body)} bytes came of {announced}", uri=uri)
+            return body, response.headers, url
 
     async def aclose(self) -> None:
         """Close the pools. Idempotent."""

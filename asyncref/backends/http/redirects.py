@@ -25,7 +25,7 @@ class Redirects:
         self._start = start
         self._bases = [start]
 
-    def following(self, uri: str, url: str, location: str | None, *, folder: bool) -> str:
+    def following(self, uri: str, url: str, location: str | None, *, folder: bool, code: str) -> str:
         """Where a redirect leads.
 
         Args:
@@ -33,25 +33,27 @@ class Redirects:
             url: What answered with the redirect.
             location: Its header.
             folder: An index page was asked for.
+            code: For errors: it makes them the server's own word, which is not asked for again.
 
         Raises:
             NotFoundError: To a folder, where a file was asked for.
             ProtocolError: To where it must not lead.
         """
         if not location:
-            raise ProtocolError("a redirect that leads nowhere", uri=uri)
+            raise ProtocolError("a redirect that leads nowhere", uri=uri, code=code)
         target = urljoin(url, location).partition("#")[0]
         before, after = urlsplit(url), urlsplit(target)
         if after.scheme not in _PORTS or not after.netloc or "@" in after.netloc:
-            raise ProtocolError("a redirect to what is no plain HTTP URL", uri=uri)
+            raise ProtocolError("a redirect to what is no plain HTTP URL", uri=uri, code=code)
         if before.scheme == "https" and after.scheme == "http":
-            raise ProtocolError("a redirect from https to http", uri=uri, hint="what came would be anyone's")
+            raise ProtocolError("a redirect from https to http", uri=uri, code=code, hint="what came would be anyone's")
         if not folder and before.hostname == after.hostname and name_of(after.path) == name_of(before.path) + b"/":
             raise NotFoundError("a folder, not a file", uri=uri, code=FOLDER)
         if folder and not self._may_hold(uri, target):
             raise ProtocolError(
                 f"the folder's index redirects to {after.scheme}://{after.netloc}{after.path}",
                 uri=uri,
+                code=code,
                 hint="scan that URL itself, if it is what you mean",
             )
         return target
