@@ -111,6 +111,10 @@ class ListRequest:
     folders: bool = False
     at: datetime | None = None
 
+    def going_on(self, keys: KeyRange, cursor: Cursor | None) -> ListRequest:
+        """The same for another range and cursor; a third of what `dataclasses.replace` takes, once a page."""
+        return ListRequest(self.prefix, keys, cursor, self.limit, self.versions, self.folders, self.at)
+
 
 @dataclass(frozen=True, slots=True)
 class Page:

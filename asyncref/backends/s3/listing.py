@@ -23,6 +23,7 @@ from asyncref.texts import ascends
 # First character of Cursor.state, before the last key: whether that key's latest version came.
 _SEEN: Final = "1"
 _OPEN: Final = "0"
+_COUNT: Final = re.compile("[0-9]{1,9}")
 _VERSION: Final = re.compile(rb"<VersionId>([^<]*)<")
 
 
@@ -65,7 +66,7 @@ async def page_and_body(
         body_bytes=len(reply.body),
         encoded=_encoded(rows),
         ascends=rows.ascends,
-        claimed=int(said) if (said := rows.envelope.get("KeyCount", "")).isdecimal() else 0,
+        claimed=int(said) if _COUNT.fullmatch(said := rows.envelope.get("KeyCount", "")) else 0,
         first_version=_first_version(reply.body) if request.versions and count and first == last else None,
     )
     return listed, reply.body

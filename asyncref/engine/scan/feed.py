@@ -6,7 +6,7 @@ What is decided here about a page is pure; every request goes through a `Lane` (
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -139,8 +139,9 @@ class Feed:
 def behind(page: Page, request: ListRequest, last: str | None) -> ListRequest:
     """What to ask after a page of a range that ends there."""
     if page.cursor is BEHIND_LAST:
-        return replace(request, keys=KeyRange(page.last, last))
-    return replace(request, keys=KeyRange(request.keys.after, last), cursor=page.cursor)
+        return request.going_on(KeyRange(page.last, last), request.cursor)
+    keys = request.keys if request.keys.last == last else KeyRange(request.keys.after, last)
+    return request.going_on(keys, page.cursor)
 
 
 def tally_of(page: Page, *, ended: bool, kept: int | None = None) -> Tally:
