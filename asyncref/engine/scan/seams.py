@@ -59,7 +59,9 @@ class Seams:
 
     def began(self, run: object, after: str | None, first_row: str) -> None:
         """A range kept its first row; later calls for the same range change nothing."""
-        known = self._ranges.setdefault(run, _Range(after))
+        known = self._ranges.get(run)
+        if known is None:
+            known = self._ranges[run] = _Range(after)
         if known.first_row is None:
             known.first_row = first_row
 

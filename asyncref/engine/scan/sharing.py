@@ -132,8 +132,7 @@ class Sharing:
             for stolen in space.steal(self.feed.lane.controller.wanted - space.active):
                 group.start_soon(self._follow, stolen, space, seams, group)
             if kept.num_rows:
-                if emitted is None:
-                    seams.began(span.run, span.after, kept.column(0)[0].as_py())
+                seams.began(span.run, span.after, kept.column(0)[0].as_py())
                 emitted = page.last if kept.num_rows == page.seen else kept.column(0)[-1].as_py()
             if kept.num_rows or not going_on:
                 await self._hold_to_owed(span, passed, kept, seams)
