@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 import numpy as np
 import pyarrow as pa
 
-from asyncref.manifest.columns import Column, is_empty, pc
+from asyncref.manifest.columns import Column, is_empty, pc, text_bytes
 from asyncref.model import ENTRY_SCHEMA
 
 DISK_SCHEMA: Final = pa.schema(
@@ -41,6 +41,14 @@ ENCODINGS: Final = {
 _INCOMPRESSIBLE: Final = frozenset({"etag16", "md5", "modified_s", "size"})
 COMPRESSION: Final[Any] = {name: "NONE" if name in _INCOMPRESSIBLE else "ZSTD" for name in ENCODINGS}
 _UNIX_US: Final = 1_000_000
+_SAMPLE_BYTES: Final = 16_384
+_WORTH: Final = 0.7
+
+
+def is_worth_it(versions: Column) -> bool:
+    """Whether version ids become smaller by a third: random ones, as S3's, lose a quarter for 0.05 us a row."""
+    sample = text_bytes(versions)[:_SAMPLE_BYTES]
+    return len(sample) > 0 and len(pa.compress(sample, codec="zstd", asbytes=True)) < _WORTH * len(sample)
 
 
 def on_disk(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from asyncref.errors import ManifestFormatError, NotFoundError
 from asyncref.manifest.columns import is_empty
-from asyncref.manifest.disk import COMPRESSION, DISK_SCHEMA, ENCODINGS, from_disk, on_disk
+from asyncref.manifest.disk import COMPRESSION, DISK_SCHEMA, ENCODINGS, from_disk, is_worth_it, on_disk
 
 GROUP_ROWS: Final = 32_768
 """Rows a Parquet row group: what a look-up decodes and a reader holds at once (some 5 MB)."""
@@ -198,10 +198,15 @@ class Writer:
         sink: Where the file goes; None keeps it in memory.
         root: JSON for the key-value metadata, for a file that stands alone.
         columns: Those to write, of `DISK_SCHEMA` and in its order; no row has values in the others.
+        loose: Those that are not compressed, besides those that never are.
     """
 
     def __init__(
-        self, sink: pa.NativeFile | None = None, root: bytes | None = None, columns: Sequence[str] = DISK_SCHEMA.names
+        self,
+        sink: pa.NativeFile | None = None,
+        root: bytes | None = None,
+        columns: Sequence[str] = DISK_SCHEMA.names,
+        loose: frozenset[str] = frozenset(),
     ) -> None:
         self._sink = sink or pa.BufferOutputStream()
         self._schema = pa.schema([DISK_SCHEMA.field(name) for name in columns])
@@ -209,7 +214,7 @@ class Writer:
             self._sink,
             self._schema.with_metadata({"asyncref": root}) if root is not None else self._schema,
             version="2.6",
-            compression={name: COMPRESSION[name] for name in columns},
+            compression={name: "NONE" if name in loose else COMPRESSION[name] for name in columns},
             use_dictionary=False,
             column_encoding={name: ENCODINGS[name] for name in columns},
             write_statistics=["path"],
@@ -246,12 +251,14 @@ class PartWriter:
     """One part's Parquet bytes, in memory; columns in which no row has a value are left out.
 
     An empty column costs 4 us of CPU per 1,000 rows, and most rows have seven. Where a later row group is the first to
-    have a column, what was written is written again: once a column at most, and seldom.
+    have a column, what was written is written again: once a column at most, and seldom. Random version ids are not
+    compressed.
     """
 
     def __init__(self) -> None:
         self._writer: Writer | None = None
         self._columns: tuple[str, ...] = ()
+        self._loose: frozenset[str] = frozenset()
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add a compact batch as one row group."""
@@ -259,8 +266,10 @@ class PartWriter:
         there = {name for name, column in zip(given.schema.names, given.columns, strict=True) if not is_empty(column)}
         if self._writer is None or not there <= set(self._columns):
             before = self._writer.close() if self._writer is not None else None
+            if "version" in there and "version" not in self._columns and not is_worth_it(batch["version"]):
+                self._loose = frozenset({"version"})
             self._columns = tuple(name for name in DISK_SCHEMA.names if name in there or name in self._columns)
-            self._writer = Writer(columns=self._columns)
+            self._writer = Writer(columns=self._columns, loose=self._loose)
             if before is not None:
                 with Reader(before) as reader:
                     for group in reader.batches():
