@@ -37,6 +37,8 @@ class Part:
         where: The file, or its bytes.
         stamp: What an exported file looked like when it was loaded (`stamp_of`).
         is_own: The file was written by this process, into a folder that is nobody else's.
+        ends: First and last path of each row group of an exported file, as its rows say; those are checked, and the
+            file's own statistics are not.
     """
 
     first: str
@@ -47,6 +49,7 @@ class Part:
     where: Path | pa.Buffer
     stamp: tuple[int, int, int] | None = None
     is_own: bool = False
+    ends: tuple[tuple[str, str], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As a root lists it."""
@@ -84,13 +87,17 @@ class Reader:
     Args:
         where: The file, or its bytes.
         uri: What errors call it.
+        ends: First and last path of each row group, where they are known.
 
     Raises:
         NotFoundError: No such file.
         ManifestFormatError: Not Parquet, cut, or other columns than a manifest has.
     """
 
-    def __init__(self, where: Path | pa.Buffer, *, uri: str | None = None) -> None:
+    def __init__(
+        self, where: Path | pa.Buffer, *, uri: str | None = None, ends: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        self._ends = ends
         self._uri = uri or (str(where) if isinstance(where, Path) else None)
         try:
             # No memory map: a file that is cut while it is read must be an error, not a bus fault.
@@ -127,7 +134,9 @@ class Reader:
 
     def bounds(self, group: int) -> tuple[str, str] | None:
         """First and last path of a row group; None if the file does not say."""
-        column = self.metadata.row_group(group).column(0)
+        if self._ends:
+            return self._ends[group]
+        column = self.metadata.row_group(group).column(0)  # of a damaged file this ends the process (pyarrow 26)
         if column.physical_type != "BYTE_ARRAY":  # pyarrow 26 ends the process over statistics of another type
             raise ManifestFormatError("damaged: its paths are no text", uri=self._uri)
         found: Any = column.statistics
@@ -135,16 +144,6 @@ class Reader:
             return (found.min, found.max) if found is not None and found.has_min_max else None
         except _DAMAGE as error:
             raise ManifestFormatError(f"damaged: {_first_line(error)}", uri=self._uri) from error
-
-    def ends(self) -> tuple[str, str]:
-        """First and last path of the file; reads two row groups at most where the file does not say."""
-        first, last = self.bounds(0), self.bounds(self.groups - 1)
-        if first is None or last is None:
-            try:
-                return self.group(0)["path"][0].as_py(), self.group(self.groups - 1)["path"][-1].as_py()
-            except _DAMAGE as error:
-                raise ManifestFormatError(f"damaged: {_first_line(error)}", uri=self._uri) from error
-        return first[0], last[1]
 
     def find(self, path: str) -> int:
         """The row group that holds a path if any does."""

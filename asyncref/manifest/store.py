@@ -37,13 +37,15 @@ class ManifestStore:
         self._parts = folder / "parts"
 
     def put(self, manifest: Manifest) -> None:
-        """Store a manifest; costs its parts that are not there yet, and nothing if it is there.
+        """Store a manifest; costs its parts that are not there yet, and a look at each if it is there.
+
+        What is there and damaged, as far as a root's checksum and the parts' sizes tell, is written again.
 
         Raises:
             ManifestError: It cannot be written (disk full, no permission). Whole parts may be left, no root.
         """
         target = self._roots / f"{manifest.identity}.json"
-        if target.exists():
+        if self._is_there(manifest.identity):
             return
         try:
             self._roots.mkdir(parents=True, exist_ok=True)
@@ -102,9 +104,18 @@ class ManifestStore:
     def __contains__(self, identity: object) -> bool:
         return (self._roots / f"{identity}.json").is_file()
 
+    def _is_there(self, identity: str) -> bool:
+        try:
+            self.get(identity)
+        except (KeyError, ManifestError):
+            return False
+        return True
+
     def _put_part(self, part: Part) -> None:
         target = self._parts / f"{part.hash}.parquet"
-        if target.exists() or (part.is_own and isinstance(part.where, Path) and linked_whole(part.where, target)):
+        if target.is_file() and target.stat().st_size == part.bytes:
+            return
+        if part.is_own and isinstance(part.where, Path) and linked_whole(part.where, target):
             return
         part.check()
         with written_whole(target) as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import IOBase
 from operator import attrgetter
@@ -122,13 +123,10 @@ class Manifest:
             reader.check_schema()
             parts = []
             if reader.rows:
-                first, last = reader.ends()
-                stamp = stamp_of(where)
-                size = where.stat().st_size
-                parts = [Part(first=first, last=last, rows=reader.rows, bytes=size, hash="", where=where, stamp=stamp)]
-        manifest = cls(root, parts)
-        manifest.check(uri=uri)
-        return manifest
+                stamp, size = stamp_of(where), where.stat().st_size
+                parts = [Part(first="", last="", rows=reader.rows, bytes=size, hash="", where=where, stamp=stamp)]
+        ends = cls(root, parts).check(uri=uri)
+        return cls(root, [replace(part, first=ends[0][0], last=ends[-1][1], ends=ends) for part in parts])
 
     def save(self, path: str | Path) -> None:
         """Export one Parquet file, whole or not at all, that `load` opens anywhere.
@@ -153,13 +151,17 @@ class Manifest:
             record=self.record,
         )
 
-    def check(self, *, uri: str | None = None) -> None:
+    def check(self, *, uri: str | None = None) -> tuple[tuple[str, str], ...]:
         """Read every row and compare with what the manifest says of itself.
+
+        Returns:
+            First and last path of each row group.
 
         Raises:
             ManifestFormatError: Rows out of order, two of one path, negative sizes, other digests or counts.
         """
         where = uri or self.identity
+        ends: list[tuple[str, str]] = []
         digests, rows, size, before = Digests(self.sources), 0, 0, ""
         for batch in self.batches():
             path = batch["path"]
@@ -172,9 +174,11 @@ class Manifest:
                 raise ManifestFormatError(f"damaged or edited: {error}", uri=where) from error
             digests.update(batch)
             rows, size, before = rows + len(batch), size + (pc.sum(batch["size"]).as_py() or 0), path[-1].as_py()
+            ends.append((path[0].as_py(), before))
         found = (rows, size, digests.digest, digests.identity)
         if found != (self._rows, self.size, self.digest, self.identity):
             raise ManifestFormatError("damaged or edited: its rows do not match its digests", uri=where)
+        return tuple(ends)
 
     def __len__(self) -> int:
         return self._rows
@@ -241,7 +245,7 @@ class Manifest:
             self._unchecked.discard(part.hash)
         elif part.stamp is not None and isinstance(part.where, Path) and part.stamp != stamp_of(part.where):
             raise ManifestFormatError("the file was changed after it was loaded", uri=str(part.where))
-        reader = Reader(part.where)
+        reader = Reader(part.where, ends=part.ends)
         if reader.rows != part.rows:
             raise ManifestFormatError("a part has another number of rows than its root says", uri=str(part.where))
         return reader

@@ -181,3 +181,14 @@ def test_a_part_leaves_out_empty_columns_until_a_row_has_a_value(tmp_path, late)
     names = [pq.read_schema(part.where).names for part in again.parts]
     assert sum("etag" in columns for columns in names) == (late is not None)
     assert not any("checksum" in columns for columns in names)
+
+
+@pytest.mark.parametrize("of", ["roots", "parts"])
+def test_what_is_stored_and_cut_is_written_again(store, manifest, of):
+    store.put(manifest)
+    for file in (store.folder / of).iterdir():
+        os.truncate(file, 50)
+    store.put(manifest)
+    again = store.get(manifest.identity)
+    again.check()
+    assert list(again) == list(manifest)
