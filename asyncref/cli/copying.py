@@ -108,6 +108,7 @@ def _fields(report: FetchReport) -> dict[str, object]:
         "missing": list(report.missing),
         "not pinned": human_count(report.unpinned) if report.unpinned else None,
         "no checksum": human_count(report.unchecked) if report.unchecked else None,
+        "note": list(report.notes),
     }
 
 

@@ -22,7 +22,7 @@ from asyncref.cli.output import emit_json
 from asyncref.cli.running import run
 from asyncref.engine.flow import ProgressHook
 from asyncref.engine.scan import Save
-from asyncref.errors import UsageError
+from asyncref.errors import NothingFoundError, UsageError
 from asyncref.manifest import Manifest
 from asyncref.registry import Registry, Version, names
 from asyncref.uri import has_scheme
@@ -185,6 +185,10 @@ def log(
     versions: list[Version] = []
 
     def keep(manifest: Manifest) -> None:
+        if not len(manifest):
+            raise NothingFoundError(
+                "no entry is there, or none matches the filter", uri=source[0], hint="no version was made"
+            )
         record = registry.start_run(project=project, entity=entity, job_type="asyncref log")
         version = registry.log(
             manifest,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from asyncref.manifest import Manifest
 from tests.cli.conftest import Cli
 from tests.fetch import noise, tree
 
@@ -72,3 +74,21 @@ def test_the_disk_and_the_memory_are_the_users_to_bound(cli: Cli, tmp_path: Path
         assert tree(tmp_path / fsync) == tree(tmp_path / "data")
     cli("fetch", uri, str(tmp_path / "two"), "--fsync", "sometimes", code=2)
     cli("fetch", uri, str(tmp_path / "two"), "--memory-bytes", "0", code=2)
+
+
+def test_a_filter_that_matches_nothing_makes_no_version_and_fetches_nothing(cli: Cli, tmp_path: Path) -> None:
+    uri = source(tmp_path)
+    assert "none matches the filter" in cli.refused("log", "data", uri, "--include", "nomatch")
+    assert cli.json("artifacts")["artifacts"] == []
+    cli("scan", uri, "-o", "m.parquet")
+    assert "matches the filter" in cli.refused("fetch", "m.parquet", str(tmp_path / "one"), "--include", "nomatch")
+    assert not (tmp_path / "one").exists()
+
+
+def test_a_partial_manifest_is_said_to_be_one_where_it_is_fetched(cli: Cli, tmp_path: Path) -> None:
+    cli("scan", source(tmp_path), "-o", "m.parquet")
+    manifest = Manifest.load(cli.folder / "m.parquet")
+    manifest.record = replace(manifest.record, complete=False)
+    manifest.save(cli.folder / "partial.parquet")
+    assert "the manifest is partial" in cli("fetch", "partial.parquet", str(tmp_path / "one")).stdout
+    assert "partial" not in cli("fetch", "m.parquet", str(tmp_path / "two")).stdout

@@ -32,7 +32,7 @@ from asyncref.engine.fetch.tally import Tally, by_reason
 from asyncref.engine.fetch.target import Target, unwritable
 from asyncref.engine.fetch.transfer import Transfer
 from asyncref.engine.flow import Meter
-from asyncref.errors import FetchError
+from asyncref.errors import FetchError, NothingFoundError
 from asyncref.manifest import Manifest
 
 T = TypeVar("T")
@@ -44,7 +44,10 @@ async def fetch_into(manifest: Manifest, root: Path, options: FetchOptions) -> F
     if options.filter or options.path_prefix:
         include, exclude = options.filter.include, options.filter.exclude
         select = partial(manifest.select, prefix=options.path_prefix, include=include, exclude=exclude)
-        manifest = await threads.run(select)
+        whole, manifest = manifest, await threads.run(select)
+        if options.filter and len(whole) and not len(manifest):
+            uri = whole.sources[0].uri
+            raise NothingFoundError(f"none of the {len(whole):,} entries matches the filter", uri=uri)
     meter = Meter(verb="fetch")
     if options.progress:
         options.progress(meter)
@@ -84,6 +87,8 @@ async def _fill(
         look = building is None or building.goes_on
         names = await survey(manifest, folder, escape=options.escape, look=look, record=looked)
         meter.objects_total, meter.bytes_total = names.objects, names.bytes
+        if not manifest.record.complete:
+            meter.note("the manifest is partial: what its scan had not come to is not fetched")
         async with Places(options.storage_options, options.limits, meter) as places:
             run = _Run(manifest, options, names, places, threads, record, Tally(meter, options.allow_missing))
             run.open_places()

@@ -110,6 +110,8 @@ async def scan(
                 raise
             stopped, remove = error, False
             meter.note(_cut_short(error))
+        if filter and not meter.objects:
+            meter.note("nothing there matches the filter")
         record = Record(
             started=kept.started if kept else started,
             ended=datetime.now(UTC),
