@@ -91,4 +91,4 @@ def test_a_partial_manifest_is_said_to_be_one_where_it_is_fetched(cli: Cli, tmp_
     manifest.record = replace(manifest.record, complete=False)
     manifest.save(cli.folder / "partial.parquet")
     assert "the manifest is partial" in cli("fetch", "partial.parquet", str(tmp_path / "one")).stdout
-    assert "partial" not in cli("fetch", "m.parquet", str(tmp_path / "two")).stdout
+    assert "is partial" not in cli("fetch", "m.parquet", str(tmp_path / "two")).stdout

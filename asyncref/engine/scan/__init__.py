@@ -110,8 +110,6 @@ async def scan(
                 raise
             stopped, remove = error, False
             meter.note(_cut_short(error))
-        if filter and not meter.objects:
-            meter.note("nothing there matches the filter")
         record = Record(
             started=kept.started if kept else started,
             ended=datetime.now(UTC),
@@ -153,6 +151,8 @@ async def _list_all(
         spool = Spool(room, memory_bytes=min(16 * 2**20, job.limits.memory_bytes))
         spools.append(spool)
         await job.add(target, Sink(spool.append, spool.discard, partial(kept.open, spool) if kept else None))
+    if job.wanted and not job.meter.objects:
+        job.meter.note("nothing there matches the filter")
 
 
 def _built(spools: Sequence[Spool], sources: tuple[Source, ...], record: Record, folder: Path | None) -> Manifest:
