@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from asyncref import verbs
-from asyncref.cli.describing import describe_manifest, show_manifest, show_version
+from asyncref.cli.describing import accounts, describe_manifest, show_manifest, show_version
 from asyncref.cli.naming import Name, Source, is_file
 from asyncref.cli.options import Bounds, Output, Place, Storage, grouped, reach
 from asyncref.cli.output import emit_fields, emit_json, emit_lines, emit_table
@@ -79,10 +79,8 @@ def show(source: Source, storage: Storage, bounds: Bounds, place: Place, output:
         emit_json("asyncref.show/1", {"version": version.to_json(), "manifest": describe_manifest(manifest)})
         return
     record = manifest.record
-    sources = [one.uri for one in manifest.sources]
-    show_version(
-        version, {"sources": sources, "older pins": len(version.identities) - 1 or None, "notes": list(record.notes)}
-    )
+    older = {"sources": [one.uri for one in manifest.sources], "older pins": len(version.identities) - 1 or None}
+    show_version(version, {**older, **accounts(manifest), "notes": list(record.notes)})
 
 
 @app.command("lineage")

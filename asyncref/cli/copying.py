@@ -12,6 +12,7 @@ from asyncref import verbs
 from asyncref.checks.prices import Cost, Prices
 from asyncref.checks.prices import load as load_prices
 from asyncref.cli.estimating import PricesFile, describe_cost
+from asyncref.cli.exits import INCOMPLETE
 from asyncref.cli.naming import Source, qualified
 from asyncref.cli.options import Bounds, Output, Place, Selection, Storage, grouped, reach
 from asyncref.cli.output import emit_fields, emit_json, emit_lines
@@ -124,8 +125,13 @@ def _show_failures(error: FetchError, table: Prices, output: Output) -> None:
         failures = [{"path": one.path, "ref": one.ref, **_why(one.error)} for one in error.failures]
         done = _described(error.report, table) if error.report else {}
         emit_json("asyncref.fetch/1", {"failed": len(failures), **done, "failures": failures, **_why(error)})
-    elif len(error.failures) > _NAMED_IN_THE_LINE:
+        return
+    if len(error.failures) > _NAMED_IN_THE_LINE:
         emit_lines(f"failed  {one.path}: {one.error}" for one in error.failures)
+    if error.exit_code == INCOMPLETE and isinstance(error.report, FetchReport):
+        failed, left = sum(error.report.failed.values()), error.report.left
+        counts = {"failed": human_count(failed), "not come to": human_count(left) if left else None}
+        emit_fields({**_fields(error.report), **counts, "cost": _cost(error.report, table)})
 
 
 def _why(error: Exception) -> dict[str, Any]:

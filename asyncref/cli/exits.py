@@ -32,7 +32,7 @@ _FLAGS: Final = {
 
 
 def line_and_code(error: Exception) -> tuple[str, int]:
-    """The line for stderr and the exit code of an error that ended a command.
+    """The line for stderr (a group's help where no command was named) and the exit code of an error that ended a command.
 
     An unexpected one says how to report it; with `-v` its traceback comes first.
     """
@@ -40,6 +40,8 @@ def line_and_code(error: Exception) -> tuple[str, int]:
     if known:
         more = f" (and {len(known) - 1} more)" if len(known) > 1 else ""
         return _line(f"{known[0]}{more}"), known[0].exit_code
+    if type(error).__name__ == "NoArgsIsHelpError":  # a group alone; what it says is its help, of many lines
+        return str(error.format_message()).rstrip("\n"), USAGE  # type: ignore[attr-defined]
     if hasattr(error, "format_message"):  # typer's own; the class's place differs between its versions
         return _line(_usage(error)), int(getattr(error, "exit_code", USAGE))
     if isinstance(error, OSError) and error.strerror:

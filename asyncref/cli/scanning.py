@@ -13,7 +13,7 @@ import typer
 
 from asyncref import verbs
 from asyncref.checks.prices import load as load_prices
-from asyncref.cli.describing import describe_manifest, show_manifest, show_version
+from asyncref.cli.describing import accounts, describe_manifest, show_manifest, show_version
 from asyncref.cli.estimating import PricesFile, describe_cost, show_forecasts
 from asyncref.cli.exits import INCOMPLETE
 from asyncref.cli.naming import Name, is_file
@@ -207,7 +207,8 @@ def log(
         said = {"version": version.to_json(), "manifest": describe_manifest(manifest), "cost": describe_cost(cost)}
         emit_json("asyncref.log/1", said)
     else:
-        show_version(version, {"outcome": _OUTCOMES[version.outcome or "new"], "cost": cost})
+        outcome = _OUTCOMES[version.outcome or "new"]
+        show_version(version, {"outcome": outcome, **accounts(manifest), "cost": cost})
     if not manifest.record.complete:
         raise typer.Exit(INCOMPLETE)
 
