@@ -27,6 +27,7 @@ _FLAGS: Final = {
     "bad_keys='skip'": "--bad-keys skip",
     "checksum='never'": "--checksum never",
     "escape=True": "--escape",
+    "registry= is": "--registry is",
     "overwrite=True": "--overwrite",
 }
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,3 +42,64 @@ def test_log_and_show_say_what_was_left_out(s3_cli: Cli, filled: Fill) -> None:
         assert {"left out", "rows", "complete"} <= said.keys()
         assert said["complete"].endswith("yes")
         assert "1 page, 1 range:" in said["rows"]
+
+
+@pytest.mark.parametrize("form", ["{folder}/r.db", "r.db", "~/r.db", "sqlite:///r.db", "sqlite:///{folder}/r.db"])
+def test_a_registry_is_named_by_a_path_or_a_url(cli: Cli, tree: Path, form: str) -> None:
+    named = form.format(folder=cli.folder)
+    there = cli.having(ASYNCREF_REGISTRY=named, HOME=str(cli.folder))
+    there("log", "docs", f"file://{tree}")
+    whole = f"sqlite:///{cli.folder}/r.db"
+    assert there.json("registry", "show")["registry"] == whole
+    assert f"registry   {whole} " in there("config").stdout
+    assert "docs:v0" in cli.having(HOME=str(cli.folder))("versions", "docs", "--registry", named).stdout
+
+
+def test_a_registry_that_is_neither_is_named_by_its_option_or_variable(cli: Cli) -> None:
+    assert "--registry is neither" in cli.refused("artifacts", "--registry", "mysql://host/db", code=2)
+    line = cli.having(ASYNCREF_REGISTRY="http://host").refused("ls", "docs", code=2)
+    assert "ASYNCREF_REGISTRY is neither" in line
+    assert "sqlite:////" in line
+    assert "the path of a file" in line
+
+
+def test_looking_into_a_registry_that_is_not_there_makes_none(cli: Cli, tmp_path: Path) -> None:
+    there = cli.having(ASYNCREF_REGISTRY=f"{tmp_path}/new/r.db")
+    for command in ("versions", "show", "ls", "lineage", "verify", "fetch"):
+        line = there.refused(command, "docs", *(["."] if command in {"verify", "fetch"} else []))
+        assert f"{tmp_path}/new/r.db" in line
+        assert "not there yet" in line
+    done = there("artifacts")
+    assert f"{tmp_path}/new/r.db is not there yet" in done.stderr
+    assert there.json("registry", "show")["versions"] == 0
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("closed", ["file", "folder too"])
+def test_a_registry_that_this_user_may_not_write_can_be_read(cli: Cli, tree: Path, tmp_path: Path, closed: str) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    there = cli.having(ASYNCREF_REGISTRY=f"{folder}/r.db")
+    there("log", "docs", f"file://{tree}")
+    (folder / "r.db").chmod(0o444)
+    if closed == "folder too":
+        folder.chmod(0o555)
+    obey = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    if obey and shutil.which("setpriv") is None:
+        pytest.skip("no setpriv here (util-linux), and root may write everywhere")
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [*obey, sys.executable, "-m", "asyncref", *arguments]
+        return subprocess.run(
+            command, cwd=there.folder, env=there.environment, check=False, capture_output=True, text=True
+        )
+
+    for command in (["artifacts"], ["versions", "docs"], ["show", "docs"], ["ls", "docs:v0"], ["fetch", "docs", "out"]):
+        done = run(*command)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout
+    (tree / "a.txt").write_bytes(b"new")
+    refused = run("log", "docs", f"file://{tree}")
+    assert refused.returncode == 1
+    assert "readonly" in refused.stderr or "unable to open" in refused.stderr
+    folder.chmod(0o755)
