@@ -103,3 +103,51 @@ def test_a_registry_that_this_user_may_not_write_can_be_read(cli: Cli, tree: Pat
     assert refused.returncode == 1
     assert "readonly" in refused.stderr or "unable to open" in refused.stderr
     folder.chmod(0o755)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(cli: Cli, tree: Path) -> None:
+    for number in range(3000):
+        (tree / f"{number:0100d}").touch()
+    cli("scan", f"file://{tree}", "-o", "m.parquet")
+    running = cli.start("ls", "m.parquet")
+    assert running.stdout is not None
+    assert running.stderr is not None
+    assert running.stdout.readline()
+    running.stdout.close()
+    assert (running.wait(60), running.stderr.read()) == (0, "")
+    running.stderr.close()
+
+
+def test_a_target_that_is_a_file_is_one_error_and_no_entrys(cli: Cli, tree: Path) -> None:
+    (cli.folder / "out").touch()
+    line = cli.refused("fetch", f"file://{tree}", "out")
+    assert "out is a file; nothing was written" in line
+    assert "a.txt" not in line
+    assert "--escape" not in line
+    (cli.folder / "folder/a.txt").mkdir(parents=True)
+    assert "--escape" not in cli.refused("fetch", f"file://{tree}", "folder")
+
+
+def test_verify_asks_how_the_folder_was_fetched(s3_cli: Cli, filled: Fill) -> None:
+    bucket = filled({"data/x": b"x", "data/x/y": b"y"})
+    s3_cli("scan", f"s3://{bucket}/data", "-o", "m.parquet")
+    assert "--escape writes them" in s3_cli.refused("fetch", "m.parquet", "out")
+    s3_cli("fetch", "m.parquet", "out", "--escape")
+    line = s3_cli.refused("verify", "m.parquet", "out")
+    assert "verify what it wrote with --escape" in line
+    assert "nothing was written" not in line
+    s3_cli("verify", "m.parquet", "out", "--escape")
+
+
+def test_a_target_that_can_be_no_folder_is_an_error_and_not_half_a_fetch(cli: Cli, tree: Path) -> None:
+    line = cli.refused("fetch", f"file://{tree}", "/proc/none/here")
+    assert "cannot write to /proc/none/here" in line
+    assert "make room" not in line
+
+
+def test_audit_counts_its_findings_by_severity(s3_cli: Cli, filled: Fill) -> None:
+    bucket = filled({"data/a": b"x"})
+    s3_cli("scan", f"s3://{bucket}/data", "-o", "m.parquet")
+    *findings, last = s3_cli("audit", "m.parquet").stdout.splitlines()
+    infos = sum(line.startswith("info ") for line in findings)
+    assert last == f"1 entry: {f'{infos} info' if infos else 'nothing found'}"
