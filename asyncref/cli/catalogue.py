@@ -15,7 +15,8 @@ from asyncref.cli.output import emit_fields, emit_json, emit_lines, emit_table
 from asyncref.cli.printable import printable
 from asyncref.cli.running import configure, run
 from asyncref.display import human_bytes, human_count
-from asyncref.registry import Registry, RunRecord, Version
+from asyncref.errors import UsageError
+from asyncref.registry import Registry, RunRecord, Version, names
 from asyncref.uri import has_scheme
 
 app = typer.Typer(rich_markup_mode=None)
@@ -54,6 +55,8 @@ def versions(name: Name, place: Place, output: Output) -> None:
     Newest first, with digests and aliases.
     """
     configure(output)
+    if names.parse(name).selector:
+        raise UsageError("versions lists them all", uri=name, hint="give the name alone; show says what one version is")
     found = Registry.open(place.registry, read_only=True).versions(name, project=place.project, entity=place.entity)
     if output.as_json:
         emit_json("asyncref.versions/1", {"versions": [one.to_json() for one in found]})

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from asyncref.cli.output import emit_fields, human_time
-from asyncref.display import human_bytes, human_count
+from asyncref.display import counted, human_bytes, human_count
 from asyncref.manifest import Manifest
 from asyncref.model import Entry
 from asyncref.record import Proof
@@ -116,9 +116,5 @@ def _accounted(proof: Proof | None) -> str | None:
         "met twice": proof.repeated,
     }
     shown = " + ".join(f"{human_count(count)} {name}" for name, count in parts.items() if count or name == "kept")
-    places = f"{_plural(proof.pages, 'page')}, {_plural(proof.ranges, 'range')}"
+    places = f"{counted(proof.pages, 'page')}, {counted(proof.ranges, 'range')}"
     return f"{human_count(proof.seen)} in {places}: {shown}"
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{human_count(count)} {word}" if count == 1 else f"{human_count(count)} {word}s"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -19,17 +20,26 @@ DIFFERENT: Final = 3
 INCOMPLETE: Final = 4
 INTERRUPTED: Final = 130
 
-# What hints say of the Python face, in the words of the command line.
-_FLAGS: Final = {
-    "allow_missing_references=True": "--allow-missing",
-    "allow_partial=True": "--allow-partial",
-    "anon=True": "--anon",
-    "bad_keys='skip'": "--bad-keys skip",
-    "checksum='never'": "--checksum never",
-    "escape=True": "--escape",
-    "registry= is": "--registry is",
-    "overwrite=True": "--overwrite",
-}
+# What messages say of the Python face, in the words of the command line. An argument's name counts only at a word's
+# begin, lest a part of a key such as `/at=3/` is taken for one.
+_FLAGS: Final = tuple(
+    (re.compile(rf"(?<![\w/?&.-]){pattern}"), flag)
+    for pattern, flag in (
+        ("allow_missing_references=True", "--allow-missing"),
+        ("allow_partial=True", "--allow-partial"),
+        ("anon=True", "--anon"),
+        ("bad_keys='skip'", "--bad-keys skip"),
+        ("checksum='never'", "--checksum never"),
+        ("checksum=False", "--no-checksum"),
+        ("escape=True", "--escape"),
+        ("overwrite=True", "--overwrite"),
+        (r"mounts=\{'/there': '/here'\}", "ASYNCREF_MOUNTS=/there=/here"),
+        (r"max_objects\b(?!=)", "--max-objects"),
+        (r"(at|against|include|registry)=(?=\s|$)", r"--\1"),
+        (r"(at|against)=(?=')", r"--\1 "),
+        (r"max_objects=(?=\d)", "--max-objects "),
+    )
+)
 
 
 def line_and_code(error: Exception) -> tuple[str, int]:
@@ -54,15 +64,20 @@ def line_and_code(error: Exception) -> tuple[str, int]:
     return _line(f"unexpected {name}: {error}; a bug: report this line, the command run again with -v says more"), ERROR
 
 
+def in_flags(text: str) -> str:
+    """A message with the names of options where it names arguments of the Python face."""
+    for pattern, flag in _FLAGS:
+        text = pattern.sub(flag, text)
+    return text
+
+
 def silence_stdout() -> None:
     """Send what is left to nowhere: the reader of the pipe (`| head`) has seen enough."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _line(text: str) -> str:
-    for argument, flag in _FLAGS.items():
-        text = text.replace(argument, flag)
-    return f"asyncref: error: {printable(text)}"
+    return f"asyncref: error: {printable(in_flags(text))}"
 
 
 def _usage(error: Exception) -> str:

@@ -128,6 +128,8 @@ def scan(
     if estimate:
         if any(selection.globs().values()) or scanning.at is not None:
             raise UsageError("--estimate knows no globs and no --at", hint="estimate the prefix itself")
+        if file is not None:
+            raise UsageError("--estimate makes no manifest, so there is none to save", hint="leave out --output")
         asked = {**reach(storage, bounds), "column": scanning.column, "prices": prices}
         show_forecasts(run(output, lambda hook: verbs.forecast(source, progress=hook, **asked)), output)
         return
@@ -228,6 +230,9 @@ async def _manifest(
 
 
 def _check_writable(file: Path) -> None:
+    if not is_file(file.name):
+        hint = "show, fetch and diff know a manifest file by this ending"
+        raise UsageError("a manifest file ends in .parquet", uri=str(file), hint=hint)
     folder = file.absolute().parent
     if not folder.is_dir():
         raise UsageError("the folder does not exist", uri=str(folder), hint="make it first")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from asyncref.cli.exits import in_flags
 from tests.cli.conftest import Cli
 
 Fill = Callable[..., str]
@@ -151,3 +152,49 @@ def test_audit_counts_its_findings_by_severity(s3_cli: Cli, filled: Fill) -> Non
     *findings, last = s3_cli("audit", "m.parquet").stdout.splitlines()
     infos = sum(line.startswith("info ") for line in findings)
     assert last == f"1 entry: {f'{infos} info' if infos else 'nothing found'}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fetch", "file:///", "out", "--cache-links"], "--cache-links needs --cache"),
+        (["scan", "file:///", "--estimate", "-o", "m.parquet"], "--estimate makes no manifest"),
+        (["scan", "file:///", "-o", "m.csv"], "ends in .parquet"),
+        (["scan", "s3:/bucket/data"], "a slash is missing after the scheme; write s3://"),
+        (["versions", "docs:v0"], "give the name alone"),
+        (["scan", "file:///", "--at", "yesterday"], "--at 'yesterday' is no time"),
+        (["scan", "file:///", "--against", "s3://b/x"], "--against 's3://b/x' is a URI"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused_in_their_own_words(
+    cli: Cli, arguments: list[str], words: str
+) -> None:
+    assert words in cli.refused(*arguments, code=2)
+    assert list(cli.folder.iterdir()) == []
+
+
+def test_no_message_speaks_python(cli: Cli, tree: Path) -> None:
+    cli("scan", f"file://{tree}", "-o", "m.parquet")
+    assert "more than --max-objects 2 objects" in cli.refused("scan", f"file://{tree}", "--max-objects", "2")
+    assert "raise --max-objects" in cli.refused("scan", f"file://{tree}", "--max-objects", "2")
+    (cli.folder / "out").mkdir()
+    (cli.folder / "out/a.txt").write_bytes(b"!")
+    failed = cli.json("fetch", "m.parquet", "out", code=4)
+    assert "--overwrite replaces it" in failed["message"]
+    assert "--overwrite replaces it" in failed["failures"][0]["message"]
+    tree.rename(tree.with_name("elsewhere"))
+    lost = cli.refused("fetch", "m.parquet", "new")
+    assert "ASYNCREF_MOUNTS=/there=/here" in lost
+    assert "mounts=" not in lost
+
+
+def test_a_key_that_looks_like_an_argument_is_left_alone() -> None:
+    for text in ("s3://b/at=3/x", "s3://b/max_objects=3", "s3://b/my-registry= is", "https://h/?at=1"):
+        assert in_flags(text) == text
+
+
+def test_a_glob_in_a_uri_and_an_empty_prefix_are_called_so(s3_cli: Cli, filled: Fill) -> None:
+    bucket = filled({"data/a.png": b"x"})
+    assert "globs go into --include" in s3_cli.refused("scan", f"s3://{bucket}/*.png")
+    assert "--include" not in s3_cli.refused("scan", f"s3://{bucket}/none")
+    assert "nothing lies under this prefix" in s3_cli("doctor", f"s3://{bucket}/none", code=1).stdout
