@@ -7,7 +7,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ import platformdirs
 from asyncref.errors import OptionError
 
 CONFIG_FILE: Final = platformdirs.user_config_path("asyncref") / "config.toml"
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # of two letters and more: C:\registry.db is a path
 _PASSWORD: Final = re.compile(r"(?<=://)([^:/@]*):[^@/]*@")
 
 
@@ -75,7 +76,9 @@ _RULES: Final = {
     "home": _Rule("folder of asyncref's own data", ("ASYNCREF_HOME",), _default_home),
     "cache": _Rule("folder of what can be made again", ("ASYNCREF_CACHE",), _default_cache),
     "registry": _Rule(
-        "database of versions (sqlite:///FILE or postgresql://...)", ("ASYNCREF_REGISTRY",), _default_registry
+        "database of versions (a SQLite FILE, sqlite:///FILE or postgresql://...)",
+        ("ASYNCREF_REGISTRY",),
+        _default_registry,
     ),
     "manifests": _Rule(
         "folder of manifests, shared by all who share the registry", ("ASYNCREF_MANIFESTS",), _default_manifests
@@ -111,16 +114,32 @@ def get(
     Raises:
         OptionError: The config file cannot be read, or holds a setting that there is not.
     """
-    rule, surroundings = _RULES[name], os.environ if environ is None else environ
+    found = _found(name, argument, os.environ if environ is None else environ, file or CONFIG_FILE)
+    return replace(found, value=_registry_url(found.value)) if name == "registry" else found
+
+
+def _found(name: str, argument: str | None, surroundings: Mapping[str, str], path: Path) -> Setting:
+    rule = _RULES[name]
     if argument is not None:
         return Setting(name, argument, "argument")
     for variable in rule.environment:
         if value := surroundings.get(variable):
             return Setting(name, value, f"environment {variable}")
-    path = file or CONFIG_FILE
     if (value := _read(path).get(name)) is not None:
         return Setting(name, value, f"file {path}")
     return Setting(name, rule.default(surroundings), "default")
+
+
+def _registry_url(text: str) -> str:
+    """A registry's URL with its file's whole path; a path alone is a SQLite file's. What is neither stays as it is."""
+    scheme, separator, path = text.partition(":///")
+    if separator and scheme != "sqlite":
+        return text
+    if not separator:
+        path = "" if _SCHEME.match(text) else text
+    if path in {"", ":memory:"}:
+        return text
+    return f"sqlite:///{Path(path).expanduser().absolute()}"
 
 
 def names() -> list[str]:

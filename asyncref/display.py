@@ -58,7 +58,7 @@ def summary(meter: Meter) -> str:
     parts = [
         f"{meter.verb} {done}/{human_count(meter.objects_total)}" if meter.objects_total else f"{meter.verb} {done}",
         f"{human_count(meter.objects / elapsed_s)}/s",
-        f"{human_count(meter.requests.total())} requests",
+        counted(meter.requests.total(), "request"),
         human_bytes(meter.bytes),
         _clock(elapsed_s),
     ]
@@ -92,6 +92,11 @@ def human_bytes(count: float | None) -> str:
 def human_count(count: float | None) -> str:
     """A number with thousands separated: `1,234,567`; `-` if unknown."""
     return "-" if count is None else f"{count:,.0f}"
+
+
+def counted(count: int, word: str) -> str:
+    """A count of something, its word with an s unless it is one: `1 page`, `2,150 pages`."""
+    return f"{human_count(count)} {word}{'' if count == 1 else 's'}"
 
 
 def _render(meter: Meter) -> Any:

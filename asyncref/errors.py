@@ -30,6 +30,7 @@
     │   └── DuplicatePathError         one path, two pins; names both
     ├── FetchError                     exit 4: part of a fetch failed; `failures` names every entry
     │   ├── PathConflictError          exit 1: names the file system cannot hold; nothing was written
+    │   ├── TargetError                exit 1: nothing can be written to the folder at all; nothing was
     │   └── SpaceError                 exit 1: more bytes than the disk has room for; nothing was written
     ├── ManifestError
     │   ├── ManifestFormatError        not a manifest, damaged or edited
@@ -273,6 +274,12 @@ class FetchError(AsyncrefError):
 
 class PathConflictError(FetchError):
     """Names that the target's file system cannot hold side by side; found before anything was written."""
+
+    exit_code = 1
+
+
+class TargetError(FetchError):
+    """The target takes nothing at all, since it is closed or can be no folder; nothing was written."""
 
     exit_code = 1
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from asyncref.errors import InvalidURIError
 
+_ONE_SLASH: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(?!/)", re.ASCII)
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
 _SIGNED: Final = re.compile(r"[?&](X-Amz-Signature|X-Goog-Signature|Signature|sig)=", re.ASCII | re.IGNORECASE)
 _USER: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/@:]*:[^/]*@")  # `abfs://container@account` has none
@@ -93,6 +94,8 @@ def parse(text: str) -> Reference:
     """
     found = _SCHEME.match(text)
     if found is None:
+        if begun := _ONE_SLASH.match(text):
+            raise InvalidURIError("a slash is missing after the scheme", uri=text, hint=f"write {begun[1]}://")
         raise InvalidURIError("a reference needs a scheme", uri=text, hint="for a local path use file://")
     if "\0" in text:
         raise InvalidURIError("a reference cannot hold a NUL character", uri=text.replace("\0", "\\0"))

@@ -154,6 +154,12 @@ def _flat(options: Mapping[str, Any] | None, reference: Reference) -> Mapping[st
     return chosen.get(reference.scheme, chosen.get(kind, {})) if by_scheme else chosen
 
 
+def _say_listed(page: Page) -> str:
+    if not (page.batch.num_rows or page.folders or page.cursor):
+        return "nothing lies under this prefix"
+    return f"{page.batch.num_rows} {'object' if page.batch.num_rows == 1 else 'objects'} on the first page"
+
+
 @dataclass(frozen=True, slots=True)
 class _Sample:
     """An object to try things on."""
@@ -185,7 +191,7 @@ class _Visit:
         page = await self._try(
             "list",
             self._list,
-            lambda page: f"{page.batch.num_rows} objects on the first page",
+            _say_listed,
             required=not traits.hierarchical or key.endswith("/"),  # a file cannot be listed, and need not be
         )
         kept = versions = None

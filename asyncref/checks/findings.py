@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -145,7 +146,7 @@ class Finding:
     severity: Severity
 
     def __str__(self) -> str:
-        count = "" if self.entries is None else f" ({self.entries:,} entries)"
+        count = "" if self.entries is None else f" ({self.entries:,} {'entry' if self.entries == 1 else 'entries'})"
         some = f": {', '.join(self.examples)}" if self.examples else ""
         return f"{self.severity:<8}{self.code}  {self.uri}: {self.message}{count}{some}"
 
@@ -218,8 +219,10 @@ class AuditReport:
             if one.code not in explained:
                 lines += [f"        {KINDS[one.code].meaning}", f"        {KINDS[one.code].advice}"]
                 explained.add(one.code)
-        bad = sum(one.severity != "info" for one in self.findings)
-        return "\n".join([*lines, f"{self.objects:,} entries, {bad} findings"])
+        counts = Counter(one.severity for one in self.findings)
+        said = ", ".join(f"{counts[severity]:,} {severity}" for severity in ORDER if counts[severity])
+        entries = "1 entry" if self.objects == 1 else f"{self.objects:,} entries"
+        return "\n".join([*lines, f"{entries}: {said or 'nothing found'}"])
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, with their schema."""

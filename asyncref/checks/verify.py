@@ -123,7 +123,7 @@ async def verify(
     meter = Meter(verb="verify", objects_total=len(manifest), bytes_total=manifest.size)
     if progress:
         progress(meter)
-    names = await survey(manifest, root, escape=escape, look=False)
+    names = await survey(manifest, root, escape=escape, look=False, to_write=False)
     run = _Run(root, names, meter)
     await run.run(manifest, threads=limits.concurrency or max(2, os.cpu_count() or 1))
     findings = run.findings()

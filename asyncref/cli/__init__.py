@@ -32,6 +32,11 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         silence_stdout()
         return OK
+    except SystemExit as end:  # what typer makes of a broken pipe, in silence and with 1
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        silence_stdout()
+        return OK
     except (KeyboardInterrupt, typer.Abort):  # older typer raises Abort, newer returns 130
         code = INTERRUPTED
     except Exception as error:  # noqa: BLE001  the one place where an error becomes a line

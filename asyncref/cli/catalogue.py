@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
 from asyncref import verbs
-from asyncref.cli.describing import describe_manifest, show_manifest, show_version
+from asyncref.cli.describing import accounts, describe_manifest, show_manifest, show_version
 from asyncref.cli.naming import Name, Source, is_file
 from asyncref.cli.options import Bounds, Output, Place, Storage, grouped, reach
 from asyncref.cli.output import emit_fields, emit_json, emit_lines, emit_table
+from asyncref.cli.printable import printable
 from asyncref.cli.running import configure, run
 from asyncref.display import human_bytes, human_count
-from asyncref.registry import Registry, RunRecord, Version
+from asyncref.errors import UsageError
+from asyncref.registry import Registry, RunRecord, Version, names
 from asyncref.uri import has_scheme
 
 app = typer.Typer(rich_markup_mode=None)
@@ -31,7 +34,11 @@ def artifacts(
     Of every project, unless --project or --entity choose one.
     """
     configure(output)
-    found = Registry.open(place.registry).artifacts(project=place.project, entity=place.entity, type=kind)
+    registry = Registry.open(place.registry, read_only=True)
+    found = registry.artifacts(project=place.project, entity=place.entity, type=kind)
+    if not found:
+        why = "is not there yet; asyncref log makes it" if registry.missing else "holds no such artifact"
+        print(f"asyncref: note: the registry {printable(registry.url)} {why}", file=sys.stderr)  # noqa: T201
     if output.as_json:
         listed = [{"versions": one.versions, "newest": one.newest.to_json()} for one in found]
         emit_json("asyncref.artifacts/1", {"artifacts": listed})
@@ -48,7 +55,9 @@ def versions(name: Name, place: Place, output: Output) -> None:
     Newest first, with digests and aliases.
     """
     configure(output)
-    found = Registry.open(place.registry).versions(name, project=place.project, entity=place.entity)
+    if names.parse(name).selector:
+        raise UsageError("versions lists them all", uri=name, hint="give the name alone; show says what one version is")
+    found = Registry.open(place.registry, read_only=True).versions(name, project=place.project, entity=place.entity)
     if output.as_json:
         emit_json("asyncref.versions/1", {"versions": [one.to_json() for one in found]})
         return
@@ -72,17 +81,15 @@ def show(source: Source, storage: Storage, bounds: Bounds, place: Place, output:
             show_manifest(manifest)
         return
     configure(output)
-    registry = Registry.open(place.registry)
+    registry = Registry.open(place.registry, read_only=True)
     version = registry.resolve(source, project=place.project, entity=place.entity)
     manifest = registry.manifests(version)[0]
     if output.as_json:
         emit_json("asyncref.show/1", {"version": version.to_json(), "manifest": describe_manifest(manifest)})
         return
     record = manifest.record
-    sources = [one.uri for one in manifest.sources]
-    show_version(
-        version, {"sources": sources, "older pins": len(version.identities) - 1 or None, "notes": list(record.notes)}
-    )
+    older = {"sources": [one.uri for one in manifest.sources], "older pins": len(version.identities) - 1 or None}
+    show_version(version, {**older, **accounts(manifest), "notes": list(record.notes)})
 
 
 @app.command("lineage")
@@ -93,7 +100,7 @@ def lineage(name: Name, place: Place, output: Output) -> None:
     One step back to what those runs used, and one step forward to what they made.
     """
     configure(output)
-    registry = Registry.open(place.registry)
+    registry = Registry.open(place.registry, read_only=True)
     found = registry.lineage(registry.resolve(name, project=place.project, entity=place.entity))
     if output.as_json:
         emit_json("asyncref.lineage/1", found.to_json())

@@ -12,13 +12,14 @@ from asyncref import verbs
 from asyncref.checks.prices import Cost, Prices
 from asyncref.checks.prices import load as load_prices
 from asyncref.cli.estimating import PricesFile, describe_cost
+from asyncref.cli.exits import INCOMPLETE, in_flags
 from asyncref.cli.naming import Source, qualified
 from asyncref.cli.options import Bounds, Output, Place, Selection, Storage, grouped, reach
 from asyncref.cli.output import emit_fields, emit_json, emit_lines
 from asyncref.cli.running import run
-from asyncref.display import human_bytes, human_count
+from asyncref.display import counted, human_bytes, human_count
 from asyncref.engine.fetch import DEFAULT_BYTES, Checksum, FetchReport, Fsync
-from asyncref.errors import FetchError
+from asyncref.errors import FetchError, UsageError
 from asyncref.model import Limits
 
 app = typer.Typer(rich_markup_mode=None)
@@ -70,6 +71,8 @@ def fetch(
     What already lies there and matches is not fetched again. What was overwritten or is gone is named, entry by
     entry, and the command leaves with 4; nothing wrong or half-written lies under a final name.
     """
+    if cache_links and not cache:
+        raise UsageError("--cache-links needs --cache", hint="without a cache there is nothing to link to")
     table = load_prices(prices)
     wanted = {**reach(storage, bounds, place), **selection.globs(), "path_prefix": path_prefix}
     how: dict[str, Any] = {"allow_missing_references": allow_missing, "overwrite": overwrite, "escape": escape}
@@ -101,7 +104,7 @@ app.command("download")(grouped(fetch))
 def _fields(report: FetchReport) -> dict[str, object]:
     return {
         "folder": report.root,
-        "fetched": f"{human_count(report.objects)} objects, {human_bytes(report.bytes)}",
+        "fetched": f"{counted(report.objects, 'object')}, {human_bytes(report.bytes)}",
         "speed": f"{human_bytes(report.bytes_per_s)}/s, {report.elapsed_s:.1f} s",
         "there already": human_count(report.skipped) if report.skipped else None,
         "from the cache": human_count(report.cached) if report.cached else None,
@@ -125,9 +128,14 @@ def _show_failures(error: FetchError, table: Prices, output: Output) -> None:
         failures = [{"path": one.path, "ref": one.ref, **_why(one.error)} for one in error.failures]
         done = _described(error.report, table) if error.report else {}
         emit_json("asyncref.fetch/1", {"failed": len(failures), **done, "failures": failures, **_why(error)})
-    elif len(error.failures) > _NAMED_IN_THE_LINE:
-        emit_lines(f"failed  {one.path}: {one.error}" for one in error.failures)
+        return
+    if len(error.failures) > _NAMED_IN_THE_LINE:
+        emit_lines(f"failed  {one.path}: {in_flags(str(one.error))}" for one in error.failures)
+    if error.exit_code == INCOMPLETE and isinstance(error.report, FetchReport):
+        failed, left = sum(error.report.failed.values()), error.report.left
+        counts = {"failed": human_count(failed), "not come to": human_count(left) if left else None}
+        emit_fields({**_fields(error.report), **counts, "cost": _cost(error.report, table)})
 
 
 def _why(error: Exception) -> dict[str, Any]:
-    return {"error": type(error).__name__, "message": str(error)}
+    return {"error": type(error).__name__, "message": in_flags(str(error))}

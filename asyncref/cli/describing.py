@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from asyncref.cli.output import emit_fields, human_time
-from asyncref.display import human_bytes, human_count
+from asyncref.display import counted, human_bytes, human_count
 from asyncref.manifest import Manifest
 from asyncref.model import Entry
 from asyncref.record import Proof
@@ -44,13 +44,21 @@ def show_manifest(manifest: Manifest, more: dict[str, object] | None = None) -> 
             "as of": [human_time(source.at) for source in manifest.sources[:1] if source.at],
             "scanned": f"{human_time(record.started)}, {took_s:.1f} s",
             "requests": _counts(record.requests),
-            "left out": _counts(record.skipped),
-            "rows": _accounted(record.proof),
-            "complete": "yes" if record.complete else "no: this scan was cut short",
+            **accounts(manifest),
             "notes": list(record.notes),
             **(more or {}),
         }
     )
+
+
+def accounts(manifest: Manifest) -> dict[str, object]:
+    """Whether a scan is whole, with what it left out and the counts that prove it, as lines by name."""
+    record = manifest.record
+    return {
+        "left out": _counts(record.skipped),
+        "rows": _accounted(record.proof),
+        "complete": "yes" if record.complete else "no: this scan was cut short",
+    }
 
 
 def describe_entry(entry: Entry) -> dict[str, Any]:
@@ -88,7 +96,6 @@ def show_version(version: Version, more: dict[str, object] | None = None) -> Non
             "run": version.run_id,
             "about": version.description,
             "metadata": version.metadata or None,
-            "complete": "no: its scan was cut short" if version.partial else None,
             **(more or {}),
         }
     )
@@ -109,5 +116,5 @@ def _accounted(proof: Proof | None) -> str | None:
         "met twice": proof.repeated,
     }
     shown = " + ".join(f"{human_count(count)} {name}" for name, count in parts.items() if count or name == "kept")
-    places = f"{human_count(proof.pages)} pages, {human_count(proof.ranges)} ranges"
+    places = f"{counted(proof.pages, 'page')}, {counted(proof.ranges, 'range')}"
     return f"{human_count(proof.seen)} in {places}: {shown}"

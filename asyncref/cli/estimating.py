@@ -12,7 +12,7 @@ from asyncref.checks.forecast import SCHEMA, SourceForecast
 from asyncref.checks.prices import Cost
 from asyncref.cli.options import Output
 from asyncref.cli.output import emit_fields, emit_json
-from asyncref.display import human_bytes, human_count
+from asyncref.display import counted, human_bytes, human_count
 
 PricesFile = Annotated[
     Path | None,
@@ -41,7 +41,7 @@ def show_forecasts(forecasts: Sequence[SourceForecast], output: Output) -> None:
                 "it costs": one.scan_cost or _UNKNOWN,
                 "a fetch": f"{how}{human_count(one.fetch_requests)} get, {human_bytes(one.bytes)}",
                 "that costs": one.fetch_cost or _UNKNOWN,
-                "sampled": f"{one.sampled} pages" + (", which were all" if one.exact else ""),
+                "sampled": counted(one.sampled, "page") + (", all there are" if one.exact else ""),
             }
         )
 

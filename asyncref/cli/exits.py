@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -19,20 +20,30 @@ DIFFERENT: Final = 3
 INCOMPLETE: Final = 4
 INTERRUPTED: Final = 130
 
-# What hints say of the Python face, in the words of the command line.
-_FLAGS: Final = {
-    "allow_missing_references=True": "--allow-missing",
-    "allow_partial=True": "--allow-partial",
-    "anon=True": "--anon",
-    "bad_keys='skip'": "--bad-keys skip",
-    "checksum='never'": "--checksum never",
-    "escape=True": "--escape",
-    "overwrite=True": "--overwrite",
-}
+# What messages say of the Python face, in the words of the command line. An argument's name counts only at a word's
+# begin, lest a part of a key such as `/at=3/` is taken for one.
+_FLAGS: Final = tuple(
+    (re.compile(rf"(?<![\w/?&.-]){pattern}"), flag)
+    for pattern, flag in (
+        ("allow_missing_references=True", "--allow-missing"),
+        ("allow_partial=True", "--allow-partial"),
+        ("anon=True", "--anon"),
+        ("bad_keys='skip'", "--bad-keys skip"),
+        ("checksum='never'", "--checksum never"),
+        ("checksum=False", "--no-checksum"),
+        ("escape=True", "--escape"),
+        ("overwrite=True", "--overwrite"),
+        (r"mounts=\{'/there': '/here'\}", "ASYNCREF_MOUNTS=/there=/here"),
+        (r"max_objects\b(?!=)", "--max-objects"),
+        (r"(at|against|include|registry)=(?=\s|$)", r"--\1"),
+        (r"(at|against)=(?=')", r"--\1 "),
+        (r"max_objects=(?=\d)", "--max-objects "),
+    )
+)
 
 
 def line_and_code(error: Exception) -> tuple[str, int]:
-    """The line for stderr and the exit code of an error that ended a command.
+    """The line for stderr (a group's help where no command was named) and the exit code of an error that ended a command.
 
     An unexpected one says how to report it; with `-v` its traceback comes first.
     """
@@ -40,6 +51,8 @@ def line_and_code(error: Exception) -> tuple[str, int]:
     if known:
         more = f" (and {len(known) - 1} more)" if len(known) > 1 else ""
         return _line(f"{known[0]}{more}"), known[0].exit_code
+    if type(error).__name__ == "NoArgsIsHelpError":  # a group alone; what it says is its help, of many lines
+        return str(error.format_message()).rstrip("\n"), USAGE  # type: ignore[attr-defined]
     if hasattr(error, "format_message"):  # typer's own; the class's place differs between its versions
         return _line(_usage(error)), int(getattr(error, "exit_code", USAGE))
     if isinstance(error, OSError) and error.strerror:
@@ -51,15 +64,20 @@ def line_and_code(error: Exception) -> tuple[str, int]:
     return _line(f"unexpected {name}: {error}; a bug: report this line, the command run again with -v says more"), ERROR
 
 
+def in_flags(text: str) -> str:
+    """A message with the names of options where it names arguments of the Python face."""
+    for pattern, flag in _FLAGS:
+        text = pattern.sub(flag, text)
+    return text
+
+
 def silence_stdout() -> None:
     """Send what is left to nowhere: the reader of the pipe (`| head`) has seen enough."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _line(text: str) -> str:
-    for argument, flag in _FLAGS.items():
-        text = text.replace(argument, flag)
-    return f"asyncref: error: {printable(text)}"
+    return f"asyncref: error: {printable(in_flags(text))}"
 
 
 def _usage(error: Exception) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,10 +16,7 @@ from asyncref.uri import has_scheme
 def complete_name(incomplete: str) -> list[str]:
     """Artifacts, and after a colon their versions and aliases, as the registry has them; nothing if it cannot be read."""
     try:
-        registry = config.get("registry").value
-        if registry.startswith("sqlite:///") and not Path(registry.removeprefix("sqlite:///")).exists():
-            return []  # completing makes no registry
-        opened = registries.Registry.open()
+        opened = registries.Registry.open(read_only=True)
         name, colon, _ = incomplete.partition(":")
         if not colon:
             return [one.newest.name for one in opened.artifacts()]

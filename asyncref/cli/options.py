@@ -116,7 +116,12 @@ class Place:
     """Where artifacts are kept."""
 
     registry: Annotated[
-        str | None, typer.Option("--registry", metavar="URL", help="Another registry, such as sqlite:///team.db.")
+        str | None,
+        typer.Option(
+            "--registry",
+            metavar="URL",
+            help="Another registry: the path of a SQLite file, sqlite:///FILE or postgresql://...",
+        ),
     ] = None
     project: Annotated[str | None, typer.Option("--project", help="The project of artifact names.")] = None
     entity: Annotated[str | None, typer.Option("--entity", help="The entity (team or user) of artifact names.")] = None

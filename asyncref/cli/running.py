@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import orjson
 
+from asyncref.cli.exits import in_flags
 from asyncref.cli.options import LogFormat, Output
 from asyncref.cli.printable import printable
 from asyncref.display import display, summary
@@ -44,7 +45,7 @@ def run(output: Output, start: Callable[[ProgressHook], Coroutine[Any, Any, T]])
         for name, state in meter.statistics().items():
             _log.info("%s: %s", name, ", ".join(f"{key} {value:.4g}" for key, value in state.items() if value))
     for note in dict.fromkeys(note for meter in meters for note in meter.notes):
-        print(f"asyncref: note: {printable(note)}", file=sys.stderr)  # noqa: T201
+        print(f"asyncref: note: {printable(in_flags(note))}", file=sys.stderr)  # noqa: T201
     return result
 
 

@@ -13,7 +13,7 @@ import typer
 
 from asyncref import verbs
 from asyncref.checks.prices import load as load_prices
-from asyncref.cli.describing import describe_manifest, show_manifest, show_version
+from asyncref.cli.describing import accounts, describe_manifest, show_manifest, show_version
 from asyncref.cli.estimating import PricesFile, describe_cost, show_forecasts
 from asyncref.cli.exits import INCOMPLETE
 from asyncref.cli.naming import Name, is_file
@@ -128,6 +128,8 @@ def scan(
     if estimate:
         if any(selection.globs().values()) or scanning.at is not None:
             raise UsageError("--estimate knows no globs and no --at", hint="estimate the prefix itself")
+        if file is not None:
+            raise UsageError("--estimate makes no manifest, so there is none to save", hint="leave out --output")
         asked = {**reach(storage, bounds), "column": scanning.column, "prices": prices}
         show_forecasts(run(output, lambda hook: verbs.forecast(source, progress=hook, **asked)), output)
         return
@@ -211,7 +213,8 @@ def log(
         said = {"version": version.to_json(), "manifest": describe_manifest(manifest), "cost": describe_cost(cost)}
         emit_json("asyncref.log/1", said)
     else:
-        show_version(version, {"outcome": _OUTCOMES[version.outcome or "new"], "cost": cost})
+        outcome = _OUTCOMES[version.outcome or "new"]
+        show_version(version, {"outcome": outcome, **accounts(manifest), "cost": cost})
     if not manifest.record.complete:
         raise typer.Exit(INCOMPLETE)
 
@@ -231,6 +234,9 @@ async def _manifest(
 
 
 def _check_writable(file: Path) -> None:
+    if not is_file(file.name):
+        hint = "show, fetch and diff know a manifest file by this ending"
+        raise UsageError("a manifest file ends in .parquet", uri=str(file), hint=hint)
     folder = file.absolute().parent
     if not folder.is_dir():
         raise UsageError("the folder does not exist", uri=str(folder), hint="make it first")

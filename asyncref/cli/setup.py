@@ -40,7 +40,7 @@ def config(output: Output) -> None:
 def registry_show(place: Place, output: Output) -> None:
     """Show where the registry is and what it holds."""
     configure(output)
-    registry = Registry.open(place.registry)
+    registry = Registry.open(place.registry, read_only=True)
     listed = registry.artifacts()
     found = {
         "registry": registry.url,
@@ -51,7 +51,7 @@ def registry_show(place: Place, output: Output) -> None:
     if output.as_json:
         emit_json("asyncref.registry/1", found)
     else:
-        emit_fields(found)
+        emit_fields({**found, "state": "not there yet; asyncref log makes it" if registry.missing else None})
 
 
 @registry_app.command("upgrade")

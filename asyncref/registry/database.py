@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,11 +21,12 @@ from sqlalchemy.exc import ArgumentError, DatabaseError
 
 from asyncref.config import Setting
 from asyncref.errors import OptionError, RegistryUnavailableError, RegistryVersionError
-from asyncref.registry import schema
+from asyncref.registry import readonly, schema
 
 _log: Final = logging.getLogger("asyncref.registry")
 _BUSY_S: Final = 60  # SQLite waits this long for another process's transaction
 _LOCK_ID: Final = 0x61737265  # PostgreSQL's advisory lock for making the schema
+_NAMED: Final = {"argument": "registry=", "environment ASYNCREF_REGISTRY": "ASYNCREF_REGISTRY"}
 _NETWORK: Final = (
     "nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "gpfs", "beegfs", "glusterfs", "9p",
     "fuse.sshfs", "fuse.ceph", "fuse.glusterfs", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse",
@@ -36,6 +38,8 @@ class Database:
 
     Args:
         setting: Its URL and where that came from.
+        read_only: A SQLite file that is not there is read as an empty one and not made, and one that this user may not
+            write can be read.
 
     Raises:
         OptionError: The URL is none, or its driver is not installed.
@@ -43,20 +47,29 @@ class Database:
         RegistryVersionError: Its schema is of another asyncref.
     """
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, *, read_only: bool = False) -> None:
         self.setting = setting
         self.path = _sqlite_path(setting)
-        self._engine = _engine(setting, self.path)
         with self._errors():
-            if self.path is not None:
+            self.missing = read_only and self.path is not None and not self.path.exists()
+            self._closed = (
+                read_only and not self.missing and self.path is not None and not readonly.may_write(self.path)
+            )
+            self._engine = self._empty_engine() if self.missing else _engine(setting, self.path, closed=self._closed)
+            if self.path is not None and not (self.missing or self._closed):
                 self._prepare_sqlite(self.path)
             self._check_schema()
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A transaction that sees one state."""
-        with self._errors(), self._engine.connect() as connection, connection.begin():
-            yield connection
+        with self._errors():
+            still = self.path if self._closed and self.path and readonly.needs_stillness(self.path) else None
+            before = still and readonly.state(still)
+            with self._engine.connect() as connection, connection.begin():
+                yield connection
+            if still and readonly.state(still) != before:
+                raise sqlite3.OperationalError("it was written while it was read; try again")
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -101,7 +114,7 @@ class Database:
                 return found
             schema.metadata.create_all(connection)
             connection.execute(sa.insert(schema.schema_version).values(version=schema.SCHEMA_VERSION))
-        if self.setting.origin == "default":
+        if self.setting.origin == "default" and not self.missing:
             sys.stderr.write(
                 f"asyncref: made the registry {self.path}; to share one, set ASYNCREF_REGISTRY to "
                 "sqlite:////shared/folder/registry.db or postgresql://... for everybody\n"
@@ -137,6 +150,10 @@ class Database:
             return str(
                 connection.execute(f"PRAGMA journal_mode={mode}" if mode else "PRAGMA journal_mode").fetchone()[0]
             )
+
+    @staticmethod
+    def _empty_engine() -> sa.Engine:
+        return sa.create_engine("sqlite://", poolclass=sa.StaticPool, creator=partial(readonly.connect_empty, _BUSY_S))
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
@@ -187,10 +204,12 @@ def _sqlite_path(setting: Setting) -> Path | None:
     return Path(path).expanduser().absolute()
 
 
-def _engine(setting: Setting, path: Path | None) -> sa.Engine:
-    options = {"timeout": _BUSY_S, "isolation_level": None} if path else {}
+def _engine(setting: Setting, path: Path | None, *, closed: bool) -> sa.Engine:
+    options: dict[str, Any] = {"connect_args": {"timeout": _BUSY_S, "isolation_level": None}} if path else {}
+    if path is not None and closed:
+        options = {"creator": partial(readonly.connect, path, _BUSY_S)}
     try:
-        engine = sa.create_engine(_url(setting, path), poolclass=sa.NullPool, connect_args=options)
+        engine = sa.create_engine(_url(setting, path), poolclass=sa.NullPool, **options)
     except ImportError as error:
         raise OptionError(
             "the driver for PostgreSQL is missing", uri=setting.shown, hint="pip install asyncref[postgres]"
@@ -210,9 +229,9 @@ def _url(setting: Setting, path: Path | None) -> sa.URL:
         url = sa.URL.create("none")
     if url.get_backend_name() != "postgresql":
         raise OptionError(
-            "the registry's URL is not understood",
-            uri=setting.shown,
-            hint="write sqlite:///folder/registry.db or postgresql://user@host/database",
+            f"{_NAMED.get(setting.origin, setting.origin)} is neither a SQLite file nor a database's URL",
+            uri=setting.shown or "''",
+            hint="write sqlite:////folder/registry.db, the path of a file, or postgresql://user@host/database",
         )
     return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
 

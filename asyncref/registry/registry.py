@@ -44,11 +44,13 @@ class Registry(Runs):
         self._store = manifests
 
     @classmethod
-    def open(cls, url: str | None = None) -> Self:
+    def open(cls, url: str | None = None, *, read_only: bool = False) -> Self:
         """Open a registry, and make it if it is a SQLite file that is not there.
 
         Args:
-            url: `sqlite:///FILE` or `postgresql://...`; None: what the settings say.
+            url: `sqlite:///FILE`, the path of a SQLite file, or `postgresql://...`; None: what the settings say.
+            read_only: A SQLite file that is not there is not made, and is read as an empty one; one that this user may
+                not write can be read.
 
         Raises:
             OptionError: The URL is not understood.
@@ -59,12 +61,17 @@ class Registry(Runs):
         folder = config.get("manifests")
         beside = folder.origin == "default"
         manifests = config.manifests_beside(setting.value) if beside else Path(folder.value).expanduser()
-        return cls(Database(setting), ManifestStore(manifests))
+        return cls(Database(setting, read_only=read_only), ManifestStore(manifests))
 
     @property
     def url(self) -> str:
         """Where it is, without a password."""
         return self._database.setting.shown
+
+    @property
+    def missing(self) -> bool:
+        """Whether it is not there, and read as an empty one."""
+        return self._database.missing
 
     def log(
         self,
@@ -172,6 +179,8 @@ class Registry(Runs):
             except UnknownArtifactError:
                 named = stored.find_digest(connection, text, entity=owner, project=where)
                 if not names.is_digest(text) or named is None:
+                    if self.missing:
+                        raise self._missing_error(text) from None
                     raise
                 version = named
         if type is not None and type != version.type:
@@ -198,6 +207,8 @@ class Registry(Runs):
                 projects.c.name == (asked.project or where),
                 collections.c.name == asked.name,
             )
+            if not found and self.missing:
+                raise self._missing_error(name)
             return found or [stored.find(connection, asked, entity=owner, project=where)]
 
     def artifacts(
@@ -265,6 +276,10 @@ class Registry(Runs):
         with self._database.write() as connection:
             connection.execute(sa.update(version_rows).where(version_rows.c.id == version.id).values(**values))
             return stored.by_id(connection, version.id)
+
+    def _missing_error(self, name: str) -> UnknownArtifactError:
+        hint = "asyncref log makes it; ASYNCREF_REGISTRY names another one"
+        return UnknownArtifactError(f"no artifact {name!r}: this registry is not there yet", uri=self.url, hint=hint)
 
     def upgrade(self) -> tuple[int, int]:
         """Bring the schema to this asyncref's version; returns the versions before and after."""

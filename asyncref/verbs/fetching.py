@@ -106,7 +106,7 @@ def _cache(place: bool | str | Path, most_bytes: int, *, links: bool) -> Cache |
 def _default_root(source: SourceLike, registry: str | None) -> Path:
     if isinstance(source, Manifest) or uris.has_scheme(source) or is_file(source):
         raise OptionError("a folder to fetch into is needed", hint="only artifacts have one of their own")
-    version = registries.Registry.open(registry).resolve(source)
+    version = registries.Registry.open(registry, read_only=True).resolve(source)
     return Path(config.get("artifacts").value) / f"{version.name}:v{version.number}"
 
 

@@ -233,5 +233,5 @@ def is_file(source: str) -> bool:
 
 
 def _registered(name: str, registry: str | None) -> list[Manifest]:
-    opened = registries.Registry.open(registry)
+    opened = registries.Registry.open(registry, read_only=True)
     return opened.manifests(opened.resolve(name))

@@ -144,7 +144,7 @@ def test_the_command_leaves_with_3_and_says_what_to_do(moto, s3_bucket, bucket, 
     assert main(["audit", f"s3://{bucket}/data/"]) == 3
     shown = capsys.readouterr().out
     assert KINDS["expires-old"].advice in shown
-    assert shown.endswith("4 entries, 2 findings\n")
+    assert shown.endswith("4 entries: 2 risk\n")
 
 
 async def test_a_denied_version_is_told_with_its_permission():

@@ -158,7 +158,7 @@ def test_where_no_space_can_be_reserved_nothing_is_written_to_the_file(tmp_path:
 
 @pytest.mark.parametrize("root", ["out", "."])
 def test_a_read_only_target_is_one_error(tmp_path: Path, root: str) -> None:
-    assert on_a_small_disk(tmp_path, "1000", options="ro", root=root).startswith("4 cannot write to ")
+    assert on_a_small_disk(tmp_path, "1000", options="ro", root=root).startswith("1 cannot write to ")
     assert "read-only file system" in on_a_small_disk(tmp_path, "1000", options="ro", root=root)
 
 
@@ -205,7 +205,7 @@ def test_a_target_that_is_closed_to_this_user_is_one_error_before_anything_is_fe
     for folder in (*root.iterdir(), root):
         folder.chmod(0o555)
     said, asked = without_privilege(root, "in place", overwrite, *keys)
-    assert said.startswith(f"4 cannot write to {root}: permission denied")
+    assert said.startswith(f"1 cannot write to {root}: permission denied")
     assert said.endswith("a folder that this user may write to")  # and no entry
     assert asked == "0"
     assert "permission denied" in without_privilege(root / "new", "whole", "keep", "a")[0]

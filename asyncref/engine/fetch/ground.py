@@ -66,6 +66,10 @@ class Ground:
                 return told
         return None
 
+    def is_file(self) -> bool:
+        """Whether something that is no folder lies under the folder's name."""
+        return self.root.exists() and not self.root.is_dir()
+
     def has_anything(self) -> bool:
         """Whether the folder exists and holds anything."""
         return self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir()))

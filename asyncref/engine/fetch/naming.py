@@ -24,6 +24,9 @@ from asyncref.model import Entry
 
 _LARGE_KEPT = 4096  # objects brought first, so that no big one is the tail of a run
 
+_ESCAPE = "escape=True writes them in a form that can be read back"
+_ESCAPED = "a fetch with escape=True may have written them; verify what it wrote with escape=True"
+
 
 @dataclass(slots=True)
 class Names:
@@ -63,7 +66,13 @@ class Names:
 
 
 async def survey(
-    manifest: Manifest, root: Path, *, escape: bool, look: bool = True, record: Record | None = None
+    manifest: Manifest,
+    root: Path,
+    *,
+    escape: bool,
+    look: bool = True,
+    record: Record | None = None,
+    to_write: bool = True,
 ) -> Names:
     """Judge every name against the target's file system and, to write there, against what lies there already.
 
@@ -73,21 +82,26 @@ async def survey(
         PathConflictError: Names all that cannot be written. Nothing was written.
     """
     ground = await to_thread.run_sync(Ground, root)
+    if to_write and await to_thread.run_sync(ground.is_file):
+        raise PathConflictError(f"{root} is a file; nothing was written", hint="name a folder, there or not")
     name_max, path_max = await to_thread.run_sync(ground.name_limits)
     insensitive = not await to_thread.run_sync(partial(ground.tells_case, may_write=look))
     names = Names(PathPlan(escape=escape, insensitive=insensitive, name_max=name_max, path_max=path_max))
     async for batch in batches_of(manifest):
         await to_thread.run_sync(names.add, batch)
     conflicts = names.finish()
+    hint = None if escape else _ESCAPE if to_write else _ESCAPED
     if look and not conflicts and await to_thread.run_sync(ground.has_anything):
         settled: list[npt.NDArray[np.bool_]] = []
         async for batch in batches_of(manifest):
             mask, found = await to_thread.run_sync(partial(_judge, batch, names.plan, ground, record))
             settled.append(mask)
             conflicts += found
+        hint = None  # no other name helps against what lies there
         names.settled = np.concatenate(settled) if settled else names.settled
     if conflicts:
-        raise await to_thread.run_sync(partial(_conflict_error, manifest, conflicts, escape=escape))
+        done = "; nothing was written" if to_write else ""
+        raise await to_thread.run_sync(partial(_conflict_error, manifest, conflicts, done, hint))
     return names
 
 
@@ -114,17 +128,15 @@ def texts(column: pa.Array[Any]) -> list[str]:
     return cast("list[str]", column.to_pylist())
 
 
-def _conflict_error(manifest: Manifest, conflicts: Iterable[Conflict], *, escape: bool) -> PathConflictError:
+def _conflict_error(
+    manifest: Manifest, conflicts: Iterable[Conflict], done: str, hint: str | None
+) -> PathConflictError:
     failures = tuple(
         Failure(conflict.path, _entry(manifest, conflict.path).ref, FetchError(conflict.reason))
         for conflict in conflicts
     )
     count = len({failure.path for failure in failures})
-    return PathConflictError(
-        f"{count} of the paths cannot be files in this folder; nothing was written",
-        failures=failures,
-        hint=None if escape else "escape=True writes them in a form that can be read back",
-    )
+    return PathConflictError(f"{count} of the paths cannot be files in this folder{done}", failures=failures, hint=hint)
 
 
 def _entry(manifest: Manifest, path: str) -> Entry:

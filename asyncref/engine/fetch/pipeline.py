@@ -32,7 +32,7 @@ from asyncref.engine.fetch.tally import Tally, by_reason
 from asyncref.engine.fetch.target import Target, unwritable
 from asyncref.engine.fetch.transfer import Transfer
 from asyncref.engine.flow import Meter
-from asyncref.errors import FetchError, NothingFoundError
+from asyncref.errors import FetchError, NothingFoundError, TargetError
 from asyncref.manifest import Manifest
 
 T = TypeVar("T")
@@ -100,6 +100,10 @@ async def _fill(
         root, elapsed_s = folder if building is None else building.root, meter.elapsed_s
         failed = by_reason(error.failures)
         error.report = run.report(root) if run else FetchReport(root=root, failed=failed, elapsed_s=elapsed_s)
+        if isinstance(error, TargetError) and error.report.objects:  # a folder in it was open
+            partly = FetchError(error.message, failures=error.failures, hint=error.hint)
+            partly.report = error.report
+            raise partly from error
         raise
     finally:
         if record is not None:

@@ -22,7 +22,7 @@ from asyncref.engine.fetch.disk import Bytes, sync_all, write_at
 from asyncref.engine.fetch.paths import RESERVED
 from asyncref.engine.fetch.plan import Parts
 from asyncref.engine.fetch.temporary import Temporary, begin
-from asyncref.errors import FetchError
+from asyncref.errors import FetchError, TargetError
 from asyncref.model import Pin
 
 _FOLDERS_KEPT: Final = 100_000  # memory; to judge or make a folder again does no harm
@@ -176,8 +176,7 @@ def unwritable(error: OSError, root: str, *, at_all: bool = False) -> FetchError
     """
     if error.errno not in _UNWRITABLE and not at_all:
         return None
-    reason = os.strerror(error.errno or 0).lower()
-    hint = "what is complete stays; make room and run the same fetch again"
-    if error.errno in _CLOSED:
-        hint = "choose a folder that this user may write to"
-    return FetchError(f"cannot write to {root}: {reason}", hint=hint)
+    message = f"cannot write to {root}: {os.strerror(error.errno or 0).lower()}"
+    if error.errno in _UNWRITABLE - _CLOSED:
+        return FetchError(message, hint="what is complete stays; make room and run the same fetch again")
+    return TargetError(message, hint="choose a folder that this user may write to")

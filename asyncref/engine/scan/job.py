@@ -132,7 +132,10 @@ class Job:
             plan = finder.plan_for(found)
             lister = await self._list(source, backend, found, sink, plan)
             if self._met() == seen and (plan.is_whole or not await lister.holds_anything()):
-                raise NothingFoundError("nothing there", uri=target.uri, hint="the listing is complete and empty")
+                hint = "the listing is complete and empty"
+                if any(character in target.uri for character in "*?["):
+                    hint += "; a URI's * and ? stand for themselves, globs go into include="
+                raise NothingFoundError("nothing there", uri=target.uri, hint=hint)
 
     def _met(self) -> int:
         """Objects met so far, those left out included; folder markers are none."""
