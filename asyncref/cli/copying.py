@@ -115,6 +115,12 @@ def _fields(report: FetchReport) -> dict[str, object]:
     }
 
 
+def _where(report: FetchReport) -> object:
+    """The folder that holds what a fetch of which part failed has brought: one of its own has not its name yet."""
+    building = report.root.with_name(f"{report.root.name}.incomplete")
+    return building if building.exists() and not report.root.exists() else report.root
+
+
 def _cost(report: FetchReport, table: Prices) -> Cost | None:
     return table.cost(report.sources, report.requests, sent_bytes=report.bytes)
 
@@ -134,7 +140,9 @@ def _show_failures(error: FetchError, table: Prices, output: Output) -> None:
     if error.exit_code == INCOMPLETE and isinstance(error.report, FetchReport):
         failed, left = sum(error.report.failed.values()), error.report.left
         counts = {"failed": human_count(failed), "not come to": human_count(left) if left else None}
-        emit_fields({**_fields(error.report), **counts, "cost": _cost(error.report, table)})
+        emit_fields(
+            {**_fields(error.report), "folder": _where(error.report), **counts, "cost": _cost(error.report, table)}
+        )
 
 
 def _why(error: Exception) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class Ground:
 
     def has_anything(self) -> bool:
         """Whether the folder exists and holds anything."""
-        return self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir()))
+        return self.root.is_dir() and any(self.root.iterdir())
 
     def survey(self, files: Iterable[tuple[str, str]]) -> list[Conflict]:
         """What lies in the way: links out of the folder, files for folders, folders for files.
@@ -81,20 +81,17 @@ class Ground:
             files: Path of the entry and its file below the folder, in path order.
         """
         conflicts: list[Conflict] = []
-        known = self._judged_root()
+        known: dict[str, str | None] = {"": None}
         for path, local in files:
             folder = local.rpartition("/")[0]
             if len(known) > _FOLDERS_KEPT:
-                known = self._judged_root()
+                known = {"": None}
             reason = self._judge(folder, known)
             if reason is None and _kind(f"{self.root}/{local}") == stat.S_IFDIR:
                 reason = "a folder lies where the file should go"
             if reason is not None:
                 conflicts.append(Conflict(path, reason))
         return conflicts
-
-    def _judged_root(self) -> dict[str, str | None]:
-        return {"": None if self.root.is_dir() else f"{self.root} is no folder"}
 
     def _judge(self, folder: str, known: dict[str, str | None]) -> str | None:
         if folder in known:
