@@ -79,7 +79,7 @@ class Files:
             await self.threads.run(partial(self._keep, self.options.cache, job, sink))
         if isinstance(sink, MemorySink):
             put = partial(self.target.put, job.local, (sink.data,), keep=keep, fsync=fsync)
-            seen = await self.threads.run(put, length=(job.pin.size or 0) if not fsync else INLINE_BYTES + 1)
+            seen = await (self.threads.run(put) if fsync else self.threads.copy(put, length=job.pin.size or 0))
         elif isinstance(sink, FileSink):
             seen = await self.threads.run(partial(sink.temporary.finish, keep=keep, fsync=fsync))
             del self._begun[id(job)]

@@ -47,15 +47,18 @@ class Threads:
 
         A hop costs as much as copying half a MiB, and the next core's cache is cold: 1,050 MB a CPU-second beside 750.
         """
-        call = partial(write_at, fd, chunks, offset)
-        if self._distrust:
+        await self.copy(partial(write_at, fd, chunks, offset), length=INLINE_BYTES + 1)
+
+    async def copy(self, call: Callable[[], T], *, length: int) -> T:
+        """Run a call that copies `length` bytes into the page cache: few always on the loop, more as `write` has it."""
+        if length > INLINE_BYTES and self._distrust:
             self._distrust -= 1
-            await to_thread.run_sync(call, limiter=self._limiter)
-            return
+            return await to_thread.run_sync(call, limiter=self._limiter)
         start_s = monotonic()
-        call()
-        if monotonic() - start_s > _SLOW_S:
+        done = call()
+        if length > INLINE_BYTES and monotonic() - start_s > _SLOW_S:
             self._distrust = _SLOW_WRITES
+        return done
 
     async def run(self, call: Callable[[], T], *, length: int = INLINE_BYTES + 1) -> T:
         """Run a call that handles `length` bytes: on the loop if they are few, else in a thread."""
