@@ -262,6 +262,9 @@ def _unescaped(column: pa.BinaryArray, marks: int) -> tuple[pa.BinaryArray, int]
     """Without entities, and the marks then: a character reference may bring any character."""
     if not marks & _ENTITY_MARK or b"&" not in _data(column):
         return column, marks
+    quoted = pc.replace_substring(column, b"&quot;", b'"')  # the usual ones, of ETags; one by one they took 2.5 us each
+    if b"&" not in _data(quoted):
+        return quoted, _ANY
     return _replaced(column, b"&", unescape), _ANY
 
 
