@@ -51,7 +51,9 @@ def seeded(
     struck: Counter[str],
     kinds: Sequence[str] = tuple(KINDS),
 ) -> Script:
-    """A script in which the faults follow from the seed, the request and how often it came.
+    """A script in which the faults follow from the seed, the object, the part and how often that was asked for.
+
+    Not from the rest of a URL: a generation in it is another one whenever the object is put.
 
     Args:
         seed: Of everything.
@@ -67,7 +69,7 @@ def seeded(
         key = unquote(urlsplit(request.target).path.rpartition("/")[2])
         if request.kind != "get" or key not in contents:
             return ()
-        what = request.target, request.headers.get("range", request.headers.get("x-ms-range", ""))
+        what = key, request.headers.get("range", request.headers.get("x-ms-range", ""))
         met[what] += 1
         draw = Draw(f"{seed} {what} {met[what]}")
         if draw.random() >= share:

@@ -365,8 +365,8 @@ def _changed(fault: Fault, lines: list[str], answer: bytes) -> tuple[list[str], 
     if isinstance(fault, Rewrite):
         answer = re.sub(fault.pattern, fault.by, answer, flags=re.DOTALL)
     elif isinstance(fault, Flip) and answer:
-        at = int(fault.at * len(answer))
-        answer = b"".join([answer[:at], bytes([answer[at] ^ 1]), answer[at + 1 :]])
+        at, bit = divmod(int(fault.at * len(answer) * 8), 8)
+        answer = b"".join([answer[:at], bytes([answer[at] ^ 1 << bit]), answer[at + 1 :]])
     elif isinstance(fault, AddHeader):
         lines = [*lines, f"{fault.name}: {fault.value}"]
     elif isinstance(fault, Misrange):
