@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any, Final
 
 from benchmarks.measure import PeerFailedError, Usage, measure, python
-from benchmarks.peers import s5cmd_program
+from benchmarks.peers.listers import s5cmd_program
 from benchmarks.report import Demand, Result, bars, worst
 from benchmarks.store.process import StoreProcess, running
 from benchmarks.store.render import Spec

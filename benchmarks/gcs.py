@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any, Final
 
 from benchmarks.measure import PeerFailedError, Usage, measure, python
-from benchmarks.peers import ASYNCREF
+from benchmarks.peers.listers import ASYNCREF
 from benchmarks.report import Demand, Result, bars, worst
 from benchmarks.store.gcs import FOLDERS, GCS
 from benchmarks.store.process import StoreProcess, running

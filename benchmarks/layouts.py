@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any, Final
 
 from benchmarks.measure import PeerFailedError, Usage
-from benchmarks.peers import ASYNCREF
+from benchmarks.peers.listers import ASYNCREF
 from benchmarks.report import Demand, Result, worst
 from benchmarks.store.layouts import LAYOUTS
 from benchmarks.store.process import StoreProcess, running

@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any, Final
 
 from benchmarks.measure import PeerFailedError, Usage, measure, python
-from benchmarks.peers import ASYNCREF, Peer, present
+from benchmarks.peers.listers import ASYNCREF, Peer, present
 from benchmarks.report import Demand, Result, bars, worst
 from benchmarks.store.layouts import LAYOUTS
 from benchmarks.store.process import StoreProcess, running

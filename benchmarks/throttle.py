@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any, Final
 
 from benchmarks.measure import PeerFailedError
-from benchmarks.peers import ASYNCREF
+from benchmarks.peers.listers import ASYNCREF
 from benchmarks.report import Demand, Result, worst
 from benchmarks.store.process import StoreProcess, running
 from benchmarks.store.render import Spec

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.__main__ import NAMES, main
 from benchmarks.measure import PeerFailedError, measure
-from benchmarks.peers import PEERS
+from benchmarks.peers.listers import PEERS
 from benchmarks.report import Demand, Result, publish, worst
 from benchmarks.store.process import running
 from benchmarks.store.render import Spec
