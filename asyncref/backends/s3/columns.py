@@ -119,8 +119,6 @@ def flags(body: bytes, span: Span) -> npt.NDArray[np.bool_]:
     if found is not None:
         return np.frombuffer(found, np.bool_)
     starts, ends = span.starts, span.ends
-    if span.block is not None and span.block.tobytes() == b"true" * len(starts):
-        return np.ones(len(starts), np.bool_)
     heads = np.frombuffer(gather(body, starts, 4), "<u4")
     tails = np.frombuffer(gather(body, ends - 1, 1), "u1")
     lengths = ends - starts
@@ -211,8 +209,6 @@ def _even(rows: int) -> pa.Int32Array:
 
 def _cells(body: bytes, span: Span, at: int, width: int) -> bytes:
     """The same part of every value, one after the other."""
-    if span.block is not None:
-        return span.block[:, at : at + width].tobytes()
     return gather(body, span.starts + at, width)
 
 
@@ -232,9 +228,6 @@ def _raw(body: bytes, span: Span) -> tuple[pa.BinaryArray, int]:
 def _gathered(body: bytes, span: Span) -> pa.BinaryArray:
     """The same by Arrow, which reads values and gaps in turn over the page itself, then keeps every other."""
     rows = len(span)
-    if span.block is not None:
-        offsets = pa.py_buffer(_steps(rows, span.block.shape[1]))
-        return pa.BinaryArray.from_buffers(pa.binary(), rows, [None, offsets, pa.py_buffer(span.block.tobytes())])
     offsets = np.empty(2 * rows, np.int32)
     offsets[0::2] = span.starts
     offsets[1::2] = span.ends

@@ -224,7 +224,7 @@ def _batch(body: bytes, shape: Shape, keys: pa.StringArray, *, versions: bool) -
 def _span(shape: Shape, name: bytes) -> Span:
     """The values of an element that every row has to have."""
     span = shape.columns.get(name)
-    if span is None or (span.block is None and span.ready is None and (span.starts < 0).any()):
+    if span is None or (span.ready is None and (span.starts < 0).any()):
         raise OddPageError(f"an entry without {name.decode()}")
     return span
 
