@@ -8,10 +8,7 @@ durable: whatever ends the scan, what the ledger covers can be read again.
 
 from __future__ import annotations
 
-import errno
-import os
 import time
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -25,8 +22,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asyncref.engine.flow import Tally
-from asyncref.engine.scan.ledger import Block, Covered, Span, chains, line
-from asyncref.engine.scan.messages import packed, unpacked
+from asyncref.engine.scan.ledger import Block, Covered, chains, line
+from asyncref.engine.scan.shelf import Place, Shelf, places, sync, write_whole
 from asyncref.errors import ManifestError
 from asyncref.manifest import Run
 from asyncref.model import KeyRange
@@ -41,40 +38,23 @@ _JOINED_ROWS: Final = 16_384
 """Pages are joined until they have so many rows: each message costs some 100 µs to write and read, whatever its length."""
 _WEIGHED_ONE_IN: Final = 8
 
-_sync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """One batch in a file."""
-
-    file: FileIO
-    offset: int
-    length: int
-
-    def read(self) -> pa.RecordBatch:
-        try:
-            return unpacked(_read_at(self.file, self.offset, self.length))
-        except (OSError, pa.ArrowInvalid) as error:
-            raise ManifestError(f"what was set aside cannot be read: {error}", uri=str(self.file.name)) from error
-
 
 @dataclass(slots=True)
 class _Stored:
     """One run: its batches in files, and those that were never flushed."""
 
     rows: int = 0
-    batches: list[_Place | pa.RecordBatch] = field(default_factory=list)
+    batches: list[Place | pa.RecordBatch] = field(default_factory=list)
 
     def as_run(self) -> Run:
         first, last = (
-            place.read() if isinstance(place, _Place) else place for place in (self.batches[0], self.batches[-1])
+            place.read() if isinstance(place, Place) else place for place in (self.batches[0], self.batches[-1])
         )
         return Run(first.column(0)[0].as_py(), last.column(0)[-1].as_py(), self.rows, self.read)
 
     def read(self) -> Iterator[pa.RecordBatch]:
         for batch in self.batches:
-            yield batch.read() if isinstance(batch, _Place) else batch
+            yield batch.read() if isinstance(batch, Place) else batch
 
 
 @dataclass(slots=True)
@@ -117,6 +97,7 @@ class Spool:
 
     folder: Path
     memory_bytes: int = 16 * 2**20
+    _shelf: Shelf = field(init=False)
     _keep: Keep | None = None
     _gathered: dict[int, _Gathered] = field(default_factory=dict)
     _gathered_bytes: int = 0
@@ -124,12 +105,11 @@ class Spool:
     _row_bytes: float = 0.0
     _flushed_s: float = field(default_factory=time.monotonic)
     _runs: dict[int, _Stored] = field(default_factory=dict)
-    _files: list[FileIO] = field(default_factory=list)
-    _file: FileIO | None = None
-    _end: int = 0
-    _check: int = 0
     _next_free_run: int = UNORDERED - 1
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
+
+    def __post_init__(self) -> None:
+        self._shelf = Shelf(self.folder)
 
     async def append(self, run: int, batch: pa.RecordBatch, covered: Covered | None = None) -> None:
         """Add rows behind those of the run that came before; flushes when that is due.
@@ -185,13 +165,12 @@ class Spool:
         Raises:
             OSError: A file cannot be opened.
         """
-        self._keep, self.folder = keep, keep.folder
-        files = {name: FileIO(keep.folder / name) for name in sorted({block.file for block in blocks if block.rows})}
-        self._files += files.values()
+        self._keep, self.folder, self._shelf = keep, keep.folder, Shelf(keep.folder, is_checked=True)
+        files = self._shelf.open(blocks)
         for chain in chains(blocks):
-            places = [place for block in chain for place in _places(files, block)]
-            if places:
-                self._runs[self._free_run()] = _Stored(sum(block.rows for block in chain), list(places))
+            found = [place for block in chain for place in places(files, block)]
+            if found:
+                self._runs[self._free_run()] = _Stored(sum(block.rows for block in chain), list(found))
 
     def runs(self) -> list[Run]:
         """Every run, sorted inside; what was never flushed is served from memory. Blocks: call it in a thread."""
@@ -207,11 +186,9 @@ class Spool:
         self._runs.clear()
         if self._keep is not None:
             self._keep.ledger.truncate(0)
-            _write_whole(self._keep.ledger, self._keep.header)
-            _sync(self._keep.ledger.fileno())  # before its rows are overwritten
-        if self._file is not None:
-            self._file.truncate(0)
-            self._end = 0
+            write_whole(self._keep.ledger, self._keep.header)
+            sync(self._keep.ledger.fileno())  # before its rows are overwritten
+        self._shelf.clear()
 
     def close(self, *, remember: bool = False) -> None:
         """Close the files; runs cannot be read any more. Blocks: call it in a thread.
@@ -222,8 +199,7 @@ class Spool:
         if remember and self._keep is not None and self._gathered:
             with suppress(ManifestError):
                 self._write(self._gathered, self._keep.news())
-        for file in self._files:
-            file.close()
+        self._shelf.close()
         if self._keep is not None:
             self._keep.ledger.close()
 
@@ -237,56 +213,38 @@ class Spool:
     def _is_due(self) -> bool:
         if self._keep is None:
             return self._gathered_bytes >= self.memory_bytes
-        enough = min(self.memory_bytes, max(FLUSH_BYTES, int(FLUSH_SHARE * self._end)))
+        enough = min(self.memory_bytes, max(FLUSH_BYTES, int(FLUSH_SHARE * self._shelf.end)))
         return self._gathered_bytes >= enough or time.monotonic() - self._flushed_s >= FLUSH_S
 
     def _write(self, gathered: dict[int, _Gathered], news: Mapping[str, int]) -> None:
         try:
-            file = self._file or self._open()
-            name = Path(str(file.name)).name
+            name = self._shelf.start()
             blocks: list[Block] = []
             skipped: Counter[str] = Counter()
             size, listed = 0, Tally()
-            start, self._check = self._end, 0
             for run, part in gathered.items():
-                places = [self._write_batch(file, batch) for batch in _joined(run, part.batches)]
-                self._add(run, part.rows, places)
+                written = [self._shelf.add(batch) for batch in _joined(run, part.batches)]
+                self._add(run, part.rows, written)
                 if self._keep is not None and part.covered:
-                    blocks.append(_block(part.covered, name, places, part.rows))
+                    blocks.append(_block(part.covered, name, written, part.rows))
                     for covered in part.covered:
                         size += covered.size
                         listed.add(covered.listed)
                         if covered.skipped:
                             skipped.update(covered.skipped)
             if self._keep is not None and blocks:
-                _sync(file.fileno())
+                rows = self._shelf.span()
                 values: dict[str, Any] = {
                     "blocks": [block.to_json() for block in blocks],
                     "size": size,
                     "listed": asdict(listed),
-                    "rows": Span(name, start, self._end - start, self._check).to_json(),
+                    "rows": rows.to_json(),
                 }
-                _write_whole(self._keep.ledger, line({**values, "skipped": skipped, "requests": news}))
+                write_whole(self._keep.ledger, line({**values, "skipped": skipped, "requests": news}))
         except OSError as error:
             raise ManifestError(f"what was listed cannot be set aside: {error}", uri=str(self.folder)) from error
 
-    def _open(self) -> FileIO:
-        number = len(list(self.folder.glob("rows-*")))
-        self._file = FileIO(self.folder / f"rows-{number:03d}.arrow", "x+")
-        self._files.append(self._file)
-        return self._file
-
-    def _write_batch(self, file: FileIO, batch: pa.RecordBatch) -> _Place:
-        head, message = packed(batch)
-        _write_at(file, self._end, head)  # and not where a write that failed has left the file's own position
-        _write_at(file, self._end + len(head), message)
-        if self._keep is not None:
-            self._check = zlib.crc32(message, zlib.crc32(head, self._check))
-        place = _Place(file, self._end, len(head) + message.size)
-        self._end += place.length
-        return place
-
-    def _add(self, run: int, rows: int, held: Sequence[_Place | pa.RecordBatch]) -> None:
+    def _add(self, run: int, rows: int, held: Sequence[Place | pa.RecordBatch]) -> None:
         """Put batches behind those of their run; unordered ones are a run of their own."""
         if not held:
             return
@@ -318,54 +276,14 @@ def _joined(run: int, batches: Sequence[pa.RecordBatch]) -> Iterator[pa.RecordBa
         yield pa.concat_batches(waiting)
 
 
-def _block(covered: Sequence[Covered], file: str, places: Sequence[_Place], rows: int) -> Block:
+def _block(covered: Sequence[Covered], file: str, written: Sequence[Place], rows: int) -> Block:
     """What one flush settles of one range."""
     return Block(
         keys=KeyRange(covered[0].keys.after, covered[-1].keys.last),
         first=next((one.first for one in covered if one.first is not None), None),
         beyond=covered[-1].beyond,
         file=file,
-        offset=places[0].offset if places else 0,
-        lengths=tuple(place.length for place in places),
+        offset=written[0].offset if written else 0,
+        lengths=tuple(place.length for place in written),
         rows=rows,
     )
-
-
-def _places(files: Mapping[str, FileIO], block: Block) -> Iterator[_Place]:
-    offset = block.offset
-    for length in block.lengths:
-        yield _Place(files[block.file], offset, length)
-        offset += length
-
-
-def _read_at(file: FileIO, offset: int, length: int) -> pa.Buffer:
-    """The bytes that are there: fewer where the file ends."""
-    if not hasattr(os, "preadv"):  # macOS
-        return pa.py_buffer(os.pread(file.fileno(), length, offset))
-    raw = pa.allocate_buffer(length)  # Arrow's memory is used again; Python's comes cleared from the system
-    return raw.slice(0, os.preadv(file.fileno(), [raw], offset))
-
-
-def _write_at(file: FileIO, offset: int, data: bytes | pa.Buffer) -> None:
-    """Write all of it there; raises as `_write_whole` does."""
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(file.fileno(), view, offset)
-        if not written:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        offset += written
-        view = view[written:]
-
-
-def _write_whole(file: FileIO, data: bytes) -> None:
-    """Write all of it.
-
-    Raises:
-        OSError: The disk is full, or whatever else it says.
-    """
-    view = memoryview(data)
-    while view:
-        written = file.write(view)
-        if not written:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        view = view[written:]
