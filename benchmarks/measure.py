@@ -23,12 +23,15 @@ class Usage:
         cpu_s: User and system time of the process and of the children that it waited for.
         wall_s: From its start to its end.
         peak_rss_bytes: Its largest resident set.
+        peak_anonymous_bytes: The most memory without a file behind it that it and its descendants held; sampled every 10 ms. None
+            where the system does not tell.
         output: The JSON object in the last line of its standard output; empty if there was none.
     """
 
     cpu_s: float
     wall_s: float
     peak_rss_bytes: int
+    peak_anonymous_bytes: int | None
     output: dict[str, Any]
 
 
@@ -66,6 +69,7 @@ def measure(command: Sequence[str], *, environment: Mapping[str, str], quiet: bo
         cpu_s=usage["user_s"] + usage["system_s"],
         wall_s=usage["wall_s"],
         peak_rss_bytes=usage["peak_rss_bytes"],
+        peak_anonymous_bytes=usage["peak_anonymous_bytes"],
         output=json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {},
     )
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from aiobotocore.session import AioSession
+from anyio import to_thread
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session
 
 from asyncref.backends.azure import settings as azure
 from asyncref.backends.gcs import settings as google
@@ -55,9 +56,7 @@ async def credentials_of(reference: Reference, options: Mapping[str, Any], uri: 
     if options.get("key"):
         return "storage_options (key, secret)"
     try:
-        found = await AioSession(profile=options.get("profile")).get_credentials()
-        if found is not None:
-            await found.get_frozen_credentials()
+        found = await to_thread.run_sync(_look_up, Session(profile=options.get("profile")), abandon_on_cancel=True)
     except (BotoCoreError, ClientError, OSError) as error:
         raise CredentialsError(f"the credentials cannot be had: {error}", uri=uri) from error
     if found is None:
@@ -66,3 +65,11 @@ async def credentials_of(reference: Reference, options: Mapping[str, Any], uri: 
         )
     profile = f" (profile {options['profile']})" if options.get("profile") else ""
     return _METHODS.get(found.method, str(found.method)) + profile
+
+
+def _look_up(session: Session) -> Any:
+    """The chain's credentials, proven to be there; blocking."""
+    found = session.get_credentials()
+    if found is not None:
+        found.get_frozen_credentials()
+    return found

@@ -1,16 +1,23 @@
-"""Credentials from aiobotocore's chain: profiles, environment, SSO, roles, containers, instances; refreshed by it."""
+"""Credentials from botocore's chain: profiles, environment, SSO, roles, containers, instances; refreshed by it, in a thread."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
-from aiobotocore.session import AioSession
+import anyio
+from anyio import to_thread
+from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session
 
 from asyncref.errors import CredentialsError
 from asyncref.net.sign import Keys
 
-_HINT = "give key= and secret=, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a profile, or use anon=True"
+_THREADS: Final = 4  # while one refreshes, botocore lets the others go on with what they have, as long as that holds
+_HINT: Final = (
+    "give key= and secret=, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a profile, or use anon=True"
+)
 
 
 class Chain:
@@ -21,10 +28,12 @@ class Chain:
         fixed: Credentials given outright; the chain is not asked then.
     """
 
-    def __init__(self, session: AioSession, fixed: Keys | None = None) -> None:
+    def __init__(self, session: Session, fixed: Keys | None = None) -> None:
         self._session = session
         self._fixed = fixed
         self._found: Any = None
+        self._looking = anyio.Lock()
+        self._threads = anyio.CapacityLimiter(_THREADS)
 
     async def get(self, uri: str) -> Keys:
         """The credentials for one request, refreshed if they are about to expire.
@@ -39,13 +48,22 @@ class Chain:
             return self._fixed
         try:
             if self._found is None:
-                self._found = await self._session.get_credentials()
-            if self._found is None:
+                async with self._looking:
+                    self._found = self._found or await self._in_thread(self._session.get_credentials)
+            found = self._found
+            if found is None:
                 raise CredentialsError("no credentials were found", uri=uri, hint=_HINT)
-            frozen = await self._found.get_frozen_credentials()
+            if isinstance(found, RefreshableCredentials) and found.refresh_needed():
+                frozen = await self._in_thread(found.get_frozen_credentials)
+            else:
+                frozen = found.get_frozen_credentials()
         except (BotoCoreError, ClientError, OSError) as error:
             raise CredentialsError(f"credentials could not be had: {error}", uri=uri) from error
         keys = Keys(frozen.access_key, frozen.secret_key, frozen.token)
-        if not hasattr(self._found, "refresh_needed"):
+        if not isinstance(found, RefreshableCredentials):
             self._fixed = keys
         return keys
+
+    async def _in_thread(self, call: Callable[[], Any]) -> Any:
+        """Run a call that may ask a server; who is cancelled does not wait for its answer."""
+        return await to_thread.run_sync(call, limiter=self._threads, abandon_on_cancel=True)

@@ -1,4 +1,4 @@
-"""Errors of the wire, of aiohttp and of the system, turned into ours by one table."""
+"""Errors of the wire and of the system, turned into ours by one table."""
 
 from __future__ import annotations
 
@@ -6,41 +6,28 @@ import socket
 import ssl
 from typing import Final
 
-import aiohttp
-
 from asyncref.errors import AsyncrefError, BrokenBodyError, ConnectionFailedError
-from asyncref.net import wire
+from asyncref.net import proxies, wire
 
 _TLS_HINT: Final = "AWS_CA_BUNDLE or verify= names the authority to trust"
 _PROXY_HINT: Final = "see HTTPS_PROXY and NO_PROXY"
-FOREIGN: Final = (wire.WireError, aiohttp.ClientError, OSError)
-_UNKNOWN_HOST: Final = (socket.gaierror, aiohttp.ClientConnectorDNSError)
-_UNTRUSTED: Final = ssl.SSLCertVerificationError  # aiohttp's own is one
-# aiohttp's words hold the URL with its query: `ClientResponseError.__str__`, `InvalidURL.__init__`.
-_TELLS_URL: Final = (aiohttp.ClientResponseError, aiohttp.InvalidURL)
+FOREIGN: Final = (wire.WireError, OSError)
 
 # The first class that fits decides; `{}` is what the error says.
 _TABLE: Final[tuple[tuple[type[BaseException], type[AsyncrefError], str, str | None], ...]] = (
-    (_UNTRUSTED, ConnectionFailedError, "the server's certificate is not trusted: {}", _TLS_HINT),
+    (ssl.SSLCertVerificationError, ConnectionFailedError, "the server's certificate is not trusted: {}", _TLS_HINT),
     (ssl.SSLError, ConnectionFailedError, "TLS failed: {}", _TLS_HINT),
-    (aiohttp.ClientProxyConnectionError, ConnectionFailedError, "the proxy does not answer: {}", _PROXY_HINT),
-    (aiohttp.ClientHttpProxyError, ConnectionFailedError, "the proxy refused: {}", _PROXY_HINT),
+    (proxies.ProxySilentError, ConnectionFailedError, "the proxy does not answer: {}", _PROXY_HINT),
+    (proxies.ProxyRefusedError, ConnectionFailedError, "the proxy refused: {}", _PROXY_HINT),
     (socket.gaierror, ConnectionFailedError, "the host is unknown: {}", None),
-    (aiohttp.ClientConnectorDNSError, ConnectionFailedError, "the host is unknown: {}", None),
     (wire.ConnectTimeoutError, ConnectionFailedError, "no connection within {connect_timeout_s:g} s", None),
-    (aiohttp.ConnectionTimeoutError, ConnectionFailedError, "no connection within {connect_timeout_s:g} s", None),
     (wire.SilenceError, BrokenBodyError, "nothing came for {idle_timeout_s:g} s", None),
     (wire.TrickleError, BrokenBodyError, "no more than {} came in {idle_timeout_s:g} s", None),
-    (aiohttp.ServerTimeoutError, BrokenBodyError, "nothing came for {idle_timeout_s:g} s", None),
     (wire.CutShortError, BrokenBodyError, "the answer ended early: {}", None),
-    (aiohttp.ClientPayloadError, BrokenBodyError, "the answer ended early: {}", None),
     (wire.ConnectError, ConnectionFailedError, "cannot connect: {}", None),
-    (aiohttp.ClientConnectorError, ConnectionFailedError, "cannot connect: {}", None),
     (wire.NoAnswerError, ConnectionFailedError, "the server hung up without an answer", None),
-    (aiohttp.ServerDisconnectedError, ConnectionFailedError, "the server hung up without an answer", None),
     (wire.MalformedError, BrokenBodyError, "the answer is not HTTP: {}", None),
-    (aiohttp.ClientResponseError, BrokenBodyError, "the answer is not HTTP: {}", None),
-    (aiohttp.ClientError, ConnectionFailedError, "{}", None),
+    (wire.WireError, ConnectionFailedError, "{}", None),
     (TimeoutError, ConnectionFailedError, "no answer in time", None),
     (OSError, ConnectionFailedError, "{}", None),
 )
@@ -60,31 +47,17 @@ def ours_for(
     """
     for foreign, ours, message, hint in _TABLE:
         if isinstance(error, foreign):
-            said = _said(error)
+            said = str(error) or type(error).__name__
             text = message.format(said, connect_timeout_s=connect_timeout_s, idle_timeout_s=idle_timeout_s)
             return ours(f"{server}: {text}", uri=uri, hint=hint)
     raise AssertionError(f"not a foreign error: {error!r}")
 
 
-def shown_cause(error: BaseException) -> BaseException | None:
-    """What a traceback may show as the cause of our error: not what says the whole URL, which may be signed."""
-    return None if isinstance(error, _TELLS_URL) else error
-
-
-def _said(error: BaseException) -> str:
-    """What an error says, without the URL."""
-    if isinstance(error, aiohttp.ClientResponseError):
-        return f"{error.message} (status {error.status})"
-    if isinstance(error, aiohttp.InvalidURL):
-        return "a URL that cannot be asked for"
-    return str(error) or type(error).__name__
-
-
 def is_unknown_host(error: AsyncrefError) -> bool:
     """Whether a pool's error says that there is no host of that name."""
-    return isinstance(error.__cause__, _UNKNOWN_HOST)
+    return isinstance(error.__cause__, socket.gaierror)
 
 
 def is_untrusted(error: AsyncrefError) -> bool:
     """Whether a pool's error says that a certificate is not trusted."""
-    return isinstance(error.__cause__, _UNTRUSTED)
+    return isinstance(error.__cause__, ssl.SSLCertVerificationError)

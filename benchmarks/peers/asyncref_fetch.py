@@ -10,7 +10,7 @@ from typing import Any
 import uvloop
 
 import asyncref
-from asyncref.loaders import stream
+from asyncref.process import settle
 
 
 async def fetch(options: dict[str, Any]) -> dict[str, Any]:
@@ -19,6 +19,10 @@ async def fetch(options: dict[str, Any]) -> dict[str, Any]:
     Args:
         options: `manifest` (a Parquet file), `folder` (None: stream), `checksum`, `endpoint`, `concurrency`.
     """
+    if options["folder"] is not None:
+        settle()  # as the command line does; a stream is read by a program of somebody else's
+    from asyncref.loaders import stream  # noqa: PLC0415  after `settle`
+
     manifest = asyncref.Manifest.load(Path(options["manifest"]))
     storage = {"endpoint_url": options["endpoint"]}
     if options["folder"] is not None:

@@ -15,9 +15,11 @@ from botocore.configprovider import (
     DEFAULT_PROXIES_CONFIG_VARS,
     DEFAULT_S3_CONFIG_VARS,
 )
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from asyncref.backends import open_backend
-from asyncref.backends.s3.access import _resolve
+from asyncref.backends.s3.endpoints import by_rules, plain, resolve
 from asyncref.backends.s3.settings import (
     HONOURED_CONFIG,
     HONOURED_S3,
@@ -193,21 +195,67 @@ class _Empty:
     ],
 )
 def test_a_bucket_is_asked_where_botocore_would_ask_it(bucket, region, endpoint, config):
-    settings = settings_of(region=region, endpoint_url=endpoint, config_kwargs=config)
-    got = _resolve(settings, bucket, region)
+    got = resolve(settings_of(region=region, endpoint_url=endpoint, config_kwargs=config), bucket, region)
     base = got.origin + got.path
     assert (base, got.region, got.service) == asked_by_botocore(bucket, region=region, endpoint=endpoint, **config)
+
+
+_NAMES = st.from_regex(r"[a-z0-9-]{3,12}", fullmatch=True) | st.sampled_from(
+    ["bucket", "bucket.with.dots", "Bucket", "under_score", "b--x-s3", "mine--ol-s3", "a" * 63, "a--op-s3", "x-s3alias"]
+)
+_HOSTS = st.sampled_from(
+    ["127.0.0.1", "[::1]", "localhost", "store.example", "cwobject.com", "UPPER.example", "s3.eu-west-1.amazonaws.com",
+     "bucket.s3-accelerate.amazonaws.com", "vpce-1.s3.us-east-1.vpce.amazonaws.com", "s3.dualstack.us-east-1.api.aws"]
+)  # fmt: skip
+_REGIONS = st.sampled_from(
+    [None, "us-east-1", "eu-west-1", "cn-north-1", "us-gov-west-1", "aws-global", "fips-us-east-1", "auto", "fr-par",
+     "mars-1", "us-west-004", "s3-external-1"]
+)  # fmt: skip
+_MORE = st.sampled_from([
+    {}, {"use_fips_endpoint": True}, {"use_dualstack_endpoint": True}, {"s3": {"use_accelerate_endpoint": True}},
+    {"s3": {"us_east_1_regional_endpoint": "legacy"}}, {"s3": {"use_arn_region": False}},
+])  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    bucket=_NAMES,
+    scheme=st.sampled_from(["http", "https"]),
+    host=_HOSTS,
+    tail=st.sampled_from(["", "/", ":80", ":443", ":9000", ":9000/", "/base", "/base/", ":9000?x=1"]),
+    region=_REGIONS,
+    addressing=st.sampled_from([None, "path", "virtual", "auto"]),
+    more=_MORE,
+)
+@example(bucket="bucket", scheme="http", host="127.0.0.1", tail=":9000", region=None, addressing=None, more={})
+@example(
+    bucket="bucket", scheme="https", host="store.example", tail=":443", region="mars-1", addressing="virtual", more={}
+)
+def test_what_is_answered_without_botocores_rules_is_what_they_would_answer(
+    *, bucket, scheme, host, tail, region, addressing, more
+):
+    made = settings_of(endpoint_url=f"{scheme}://{host}{tail}", addressing_style=addressing, config_kwargs=more)
+    quick = plain(made, bucket, region)
+    assert quick is None or quick == by_rules(made, bucket, region)
+
+
+@pytest.mark.parametrize("variable", ["AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT", "AWS_DATA_PATH"])
+def test_the_rules_are_asked_where_a_variable_touches_them(variable, monkeypatch):
+    made = settings_of(endpoint_url="http://127.0.0.1:9000")
+    assert plain(made, "bucket", None) is not None
+    monkeypatch.setenv(variable, "true")
+    assert plain(settings_of(endpoint_url="http://127.0.0.1:9000"), "bucket", None) is None
 
 
 @pytest.mark.parametrize(
     "host", ["cwobject.com", "cwlota.com", "object.ord1.coreweave.com", "accel-object.las1.coreweave.com"]
 )
 def test_coreweave_is_asked_by_virtual_hosts(host, monkeypatch):
-    got = _resolve(settings_of(endpoint_url=f"https://{host}"), "bucket", None)
+    got = resolve(settings_of(endpoint_url=f"https://{host}"), "bucket", None)
     assert urlsplit(got.origin).hostname == f"bucket.{host}"
-    assert _resolve(settings_of(endpoint_url=f"https://evil{host}"), "bucket", None).path == "/bucket"
+    assert resolve(settings_of(endpoint_url=f"https://evil{host}"), "bucket", None).path == "/bucket"
     monkeypatch.setenv("AWS_S3_ENDPOINT_URL", f"https://{host}")  # as W&B's documentation has it
-    assert urlsplit(_resolve(settings_of(), "bucket", None).origin).hostname == f"bucket.{host}"
+    assert urlsplit(resolve(settings_of(), "bucket", None).origin).hostname == f"bucket.{host}"
 
 
 @pytest.mark.parametrize(
@@ -227,9 +275,9 @@ def test_coreweave_is_asked_by_virtual_hosts(host, monkeypatch):
 )
 def test_a_region_that_the_endpoint_names_is_signed_for_unless_another_is_set(host, region, monkeypatch):
     url = f"https://{host}"
-    settings = settings_of(endpoint_url=url)
-    assert settings.region == region
-    assert _resolve(settings, "bucket", settings.region).region == (region or "us-east-1")
+    made = settings_of(endpoint_url=url)
+    assert made.region == region
+    assert resolve(made, "bucket", made.region).region == (region or "us-east-1")
     assert settings_of(endpoint_url=url, region="mars-1").region == "mars-1"
     monkeypatch.setenv("AWS_REGION", "moon-1")
     assert settings_of(endpoint_url=url).region == "moon-1"
@@ -237,11 +285,11 @@ def test_a_region_that_the_endpoint_names_is_signed_for_unless_another_is_set(ho
 
 def test_buckets_that_need_other_signatures_are_refused_by_name(monkeypatch):
     with pytest.raises(OptionError, match="SigV4A"):
-        _resolve(settings_of(), "arn:aws:s3::123456789012:accesspoint:mfzwi23gnjvgw.mrap", "us-east-1")
+        resolve(settings_of(), "arn:aws:s3::123456789012:accesspoint:mfzwi23gnjvgw.mrap", "us-east-1")
     with pytest.raises(OptionError, match="S3_DISABLE_EXPRESS_SESSION_AUTH"):
-        _resolve(settings_of(), "bucket--usw2-az1--x-s3", "us-west-2")
+        resolve(settings_of(), "bucket--usw2-az1--x-s3", "us-west-2")
     monkeypatch.setenv("AWS_S3_DISABLE_EXPRESS_SESSION_AUTH", "true")
-    assert _resolve(settings_of(), "bucket--usw2-az1--x-s3", "us-west-2").service == "s3express"
+    assert resolve(settings_of(), "bucket--usw2-az1--x-s3", "us-west-2").service == "s3express"
 
 
 def test_an_access_point_cut_at_its_slash_is_explained():

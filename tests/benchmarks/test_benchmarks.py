@@ -95,6 +95,27 @@ def test_the_cost_of_a_program_does_not_hold_the_cost_of_who_measures_it() -> No
     assert 0.01 < usage.cpu_s <= usage.wall_s * (os.cpu_count() or 1) + 0.1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_anonymous_memory_is_that_of_a_program_and_its_children_without_mapped_files(tmp_path) -> None:
+    mapped = tmp_path / "mapped"
+    mapped.write_bytes(bytes(80_000_000))
+    child = "held = b'x' * 50_000_000; print(flush=True); input()"
+    program = f"""
+import mmap, subprocess, sys
+held = b"x" * 30_000_000
+file = open({str(mapped)!r}, "r+b")
+seen = sum(mmap.mmap(file.fileno(), 0)[::4096])
+child = subprocess.Popen([sys.executable, "-S", "-c", {child!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+child.stdout.readline()
+__import__("time").sleep(0.3)
+child.communicate(b"end")
+"""
+    usage = measure([sys.executable, "-S", "-c", program], environment=os.environ)
+    assert usage.peak_anonymous_bytes is not None
+    assert 80e6 < usage.peak_anonymous_bytes < 120e6
+    assert usage.peak_rss_bytes > 110e6
+
+
 def test_a_program_that_fails_is_an_error_with_its_own_message() -> None:
     with pytest.raises(PeerFailedError, match=r"status 3.*no such bucket"):
         measure(

@@ -1,4 +1,4 @@
-"""Credentials come from aiobotocore's chain and are refreshed by it."""
+"""Credentials come from botocore's chain and are refreshed by it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import stat
 import sys
 
 import pytest
-from aiobotocore.session import AioSession
+from botocore.session import Session
 
 from asyncref.errors import CredentialsError
 from asyncref.net.credentials import Chain
@@ -18,14 +18,14 @@ from asyncref.net.sign import Keys
 async def test_keys_given_outright_win(monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "other")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "other")
-    assert (await Chain(AioSession(), Keys("mine", "s")).get("u")).access == "mine"
+    assert (await Chain(Session(), Keys("mine", "s")).get("u")).access == "mine"
 
 
 async def test_the_environment_is_asked(monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
-    assert await Chain(AioSession()).get("u") == Keys("id", "secret", "token")
+    assert await Chain(Session()).get("u") == Keys("id", "secret", "token")
 
 
 async def test_keys_that_expire_are_refreshed_and_others_kept(monkeypatch, tmp_path):
@@ -44,9 +44,9 @@ async def test_keys_that_expire_are_refreshed_and_others_kept(monkeypatch, tmp_p
         f"[default]\ncredential_process = {script} {soon}\n[profile kept]\ncredential_process = {script}\n"
     )
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
-    chain = Chain(AioSession())
+    chain = Chain(Session())
     assert [(await chain.get("u")).access for _ in range(2)] == ["id2", "id3"]  # due at once, so asked again
-    kept = Chain(AioSession(profile="kept"))
+    kept = Chain(Session(profile="kept"))
     assert [(await kept.get("u")).access for _ in range(2)] == ["id4", "id4"]
 
 
@@ -55,8 +55,8 @@ async def test_a_chain_that_fails_says_so_for_whom(monkeypatch, tmp_path):
     config.write_text("[default]\ncredential_process = /no/such/program\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
     with pytest.raises(CredentialsError, match="s3://b/: credentials could not be had"):
-        await Chain(AioSession()).get("s3://b/")
+        await Chain(Session()).get("s3://b/")
 
 
 def test_a_chain_does_not_show_what_it_found():
-    assert "hush" not in json.dumps(repr(Chain(AioSession(), Keys("id", "hush"))))
+    assert "hush" not in json.dumps(repr(Chain(Session(), Keys("id", "hush"))))

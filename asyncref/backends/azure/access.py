@@ -15,7 +15,8 @@ from asyncref.backends.azure.settings import AzureSettings
 from asyncref.backends.azure.sign import Signer, http_date
 from asyncref.errors import ConnectionFailedError
 from asyncref.net.foreign import is_unknown_host
-from asyncref.net.http import HttpPool, Reply, Response
+from asyncref.net.http import HttpPool, Reply
+from asyncref.net.response import Response
 
 # The first with everything used here is 2022-11-02 (versions together with a delimiter); this one is in all clouds.
 API_VERSION: Final = "2023-11-03"

@@ -11,7 +11,8 @@ from urllib.parse import quote, urlencode
 from asyncref.backends.gcs.answers import Asked, failure
 from asyncref.backends.gcs.settings import GcsSettings
 from asyncref.backends.gcs.tokens import Tokens
-from asyncref.net.http import HttpPool, Reply, Response
+from asyncref.net.http import HttpPool, Reply
+from asyncref.net.response import Response
 
 
 @dataclass(frozen=True, slots=True)

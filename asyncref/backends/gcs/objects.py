@@ -17,7 +17,7 @@ from asyncref.backends.gcs.answers import Asked, request_id
 from asyncref.backends.gcs.page import ITEM, OddPageError, pins_of
 from asyncref.errors import BrokenBodyError, NotFoundError, ProtocolError
 from asyncref.model import Answer, Pin, ReadRequest
-from asyncref.net.http import Response
+from asyncref.net.response import Response
 
 _RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _PARTIAL: Final = 206

@@ -18,7 +18,8 @@ from asyncref.errors import (
     StorageError,
 )
 from asyncref.net.foreign import is_untrusted
-from asyncref.net.http import HttpPool, Response
+from asyncref.net.http import HttpPool
+from asyncref.net.response import Response
 
 _MOST_REDIRECTS: Final = 10
 _GOOD: Final = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT})

@@ -1,8 +1,4 @@
-"""The way to one bucket: where it answers, signed requests, and the two corrections that are made once.
-
-botocore's own endpoint rules say where a bucket answers (addressing, FIPS, dualstack, accelerate, access
-points, partitions). They are asked once a bucket and not once a request: a call through botocore costs 1.8 ms.
-"""
+"""The way to one bucket: signed requests, and the two corrections that are made once."""
 
 from __future__ import annotations
 
@@ -12,48 +8,24 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
-from types import SimpleNamespace
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Final
 
 import anyio
 import anyio.to_thread
-import botocore.session
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, MissingDependencyException
 
 from asyncref.backends.base import Receive
 from asyncref.backends.s3.answers import Asked, elements, failure, region_of
+from asyncref.backends.s3.endpoints import Endpoint, resolve
 from asyncref.backends.s3.settings import S3Settings
-from asyncref.errors import AsyncrefError, OptionError, WrongRegionError
+from asyncref.errors import AsyncrefError, WrongRegionError
 from asyncref.net.credentials import Chain
 from asyncref.net.dates import date_s
-from asyncref.net.http import HttpPool, Reply, Response
+from asyncref.net.http import HttpPool, Reply
+from asyncref.net.response import Response
 from asyncref.net.sign import EMPTY_SHA256, UNSIGNED_PAYLOAD, Signer, path_of, query_of
 
 _ELSEWHERE: Final = frozenset({301, 307, 400, 403})
 _SKEW_S: Final = 300.0  # S3 refuses 15 minutes; a HEAD's 403 does not say why, its Date does
-_SIGV4A: Final = "this bucket needs signatures of kind SigV4A, which asyncref does not make"
-_PROBE: Final = "k"  # any key: the rules only put it at the end of the URL
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where a bucket answers.
-
-    Attributes:
-        origin: Scheme, host and port.
-        host: As the Host header says it.
-        path: What comes before `/key` in the path: `/bucket`, or nothing.
-        region: For the signature.
-        service: For the signature.
-    """
-
-    origin: str
-    host: str
-    path: str
-    region: str
-    service: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +134,7 @@ class Access:
         if self._endpoint is None or self._signer is None:
             async with self._resolving:
                 if self._endpoint is None or self._signer is None:
-                    self._endpoint = await anyio.to_thread.run_sync(_resolve, self.settings, self.bucket, self.region)
+                    self._endpoint = await anyio.to_thread.run_sync(resolve, self.settings, self.bucket, self.region)
                     payload = EMPTY_SHA256 if self.settings.sign_payload else UNSIGNED_PAYLOAD
                     old = self._signer
                     self._signer = Signer(self._endpoint.region, self._endpoint.service, payload_sha256=payload)
@@ -213,58 +185,3 @@ class Access:
             text = f"bucket {self.bucket!r} is not in region {endpoint.region!r}"
             return WrongRegionError(text, region=region, uri=asked.uri)
         return failure(status, headers, body, asked)
-
-
-def _resolve(settings: S3Settings, bucket: str, region: str | None) -> Endpoint:
-    """Ask botocore's rules where the bucket answers; blocking, about 0.2 s the first time, no request."""
-    session = botocore.session.Session()
-    profile = settings.session.get_config_variable("profile")
-    if profile:
-        session.set_config_variable("profile", profile)
-    config = settings.config.merge(Config(retries={"max_attempts": 0}))
-    caught: list[Mapping[str, Any]] = []
-
-    def catch(params: Mapping[str, Any], **_: Any) -> tuple[Any, dict[str, Any]]:
-        caught.append(params)
-        return SimpleNamespace(status_code=200, headers={}), {}
-
-    try:
-        client: Any = session.create_client(
-            "s3",
-            region_name=region or "us-east-1",
-            endpoint_url=settings.endpoint_url,
-            use_ssl=settings.use_ssl,
-            aws_access_key_id="never-sent",
-            aws_secret_access_key="never-sent",  # noqa: S106  the rules want credentials, the caller signs
-            config=config,
-        )
-        client.meta.events.register_first("before-call.s3.GetObject", catch)
-        client.get_object(Bucket=bucket, Key=_PROBE)
-    except MissingDependencyException as error:  # multi-region access points
-        raise OptionError(_SIGV4A, uri=f"s3://{bucket}/") from error
-    except (BotoCoreError, ValueError) as error:
-        raise OptionError(f"no endpoint for this bucket: {error}", uri=f"s3://{bucket}/") from error
-    return _endpoint(caught[0], settings, bucket, region)
-
-
-def _endpoint(request: Mapping[str, Any], settings: S3Settings, bucket: str, region: str | None) -> Endpoint:
-    context = request["context"]
-    signing = context.get("signing") or {}
-    auth = context.get("auth_type") or ""
-    uri = f"s3://{bucket}/"
-    if auth == "v4a":
-        raise OptionError(_SIGV4A, uri=uri)
-    if auth == "v4-s3express" and not settings.express:
-        hint = "set AWS_S3_DISABLE_EXPRESS_SESSION_AUTH=true to read it with plain signatures"
-        raise OptionError("sessions of directory buckets are not offered", uri=uri, hint=hint)
-    base = request["url"].removesuffix(f"/{_PROBE}")
-    parts = urlsplit(base)
-    default = {"http": 80, "https": 443}.get(parts.scheme)
-    host = parts.netloc if parts.port != default else parts.netloc.removesuffix(f":{default}")
-    return Endpoint(
-        origin=f"{parts.scheme}://{host}",
-        host=host,
-        path=parts.path,
-        region=signing.get("region") or region or "us-east-1",
-        service=signing.get("signing_name") or "s3",
-    )

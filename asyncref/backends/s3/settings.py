@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from aiobotocore.session import AioSession
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.configprovider import ConfiguredEndpointProvider
 from botocore.exceptions import BotoCoreError
+from botocore.session import Session
 
 from asyncref.backends.s3.hosts import default_addressing, default_region
 from asyncref.errors import OptionError
@@ -161,7 +161,7 @@ class S3Settings:
         http: For the pool.
     """
 
-    session: AioSession = field(repr=False)
+    session: Session = field(repr=False)
     endpoint_url: str | None
     region: str | None
     addressing: str
@@ -174,6 +174,12 @@ class S3Settings:
     checksums: bool
     express: bool
     http: HttpSettings
+
+    def decides(self, name: str) -> bool:
+        """Whether a setting that botocore's endpoint rules, or the data that holds them, depend on was made."""
+        config: Any = self.config
+        given = (config.s3 or {}).get(name) or getattr(config, name, None)
+        return bool(given or (name in HONOURED_VARIABLES and self.session.get_config_variable(name)))
 
 
 def read_settings(options: Mapping[str, Any], limits: Limits, *, concurrency: int) -> S3Settings:
@@ -191,7 +197,7 @@ def read_settings(options: Mapping[str, Any], limits: Limits, *, concurrency: in
     kwargs = dict(chosen.pop("config_kwargs", None) or {})
     config = _config(kwargs)
     chosen["anon"] = bool(chosen.get("anon")) or kwargs.get("signature_version") is UNSIGNED
-    session = AioSession()
+    session = Session()
     if chosen.get("profile"):
         session.set_config_variable("profile", chosen["profile"])
     try:
@@ -243,7 +249,7 @@ def _config(kwargs: dict[str, Any]) -> Any:
         raise OptionError(f"config_kwargs: {error}") from error
 
 
-def _refuse_variables(session: AioSession) -> None:
+def _refuse_variables(session: Session) -> None:
     store = session.get_component("config_store")
     proxies = store.get_config_variable("proxies_config") or {}
     for name, reason in REFUSED_VARIABLES.items():
@@ -255,9 +261,7 @@ def _refuse_variables(session: AioSession) -> None:
             raise OptionError(f"the AWS setting s3.{name} is refused", hint=f"known are {', '.join(HONOURED_S3)}")
 
 
-def _settle(
-    chosen: Mapping[str, Any], config: Any, session: AioSession, limits: Limits, concurrency: int
-) -> S3Settings:
+def _settle(chosen: Mapping[str, Any], config: Any, session: Session, limits: Limits, concurrency: int) -> S3Settings:
     def variable(name: str) -> Any:
         mine = getattr(config, name, None)
         return mine if mine is not None else session.get_config_variable(name)
@@ -311,7 +315,7 @@ def _http(chosen: Mapping[str, Any], config: Any, limits: Limits, concurrency: i
     )
 
 
-def _configured_endpoint(session: AioSession, *, ignore: bool) -> str | None:
+def _configured_endpoint(session: Session, *, ignore: bool) -> str | None:
     """AWS_S3_ENDPOINT_URL as W&B reads it, then botocore's own: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, the profile."""
     if ignore:
         return None
