@@ -54,11 +54,13 @@ class Rows:
         batch: The rows, of `PAGE_SCHEMA`, in the server's order.
         token: Where the listing goes on; None where it ends.
         deleted: When each row's generation was overwritten or deleted, null where it was not; None: none was.
+        folders: What `delimiter` put together.
     """
 
     batch: pa.RecordBatch
     token: str | None
     deleted: pa.TimestampArray | None = None
+    folders: tuple[str, ...] = ()
 
 
 def read(body: bytes) -> Rows:
@@ -72,7 +74,7 @@ def read(body: bytes) -> Rows:
     spans = find(body)
     if spans is not None and spans.fields.keys() >= _COLUMNS and _DELETED not in spans.fields:
         try:
-            return Rows(_batch(body, spans), _token(spans.envelope))
+            return Rows(_batch(body, spans), _token(spans.envelope), folders=_folders(spans.envelope))
         except (pa.ArrowInvalid, binascii.Error):
             pass  # the JSON reader says what it is
     try:
@@ -83,7 +85,7 @@ def read(body: bytes) -> Rows:
     if not isinstance(items, list):
         raise OddPageError("a listing whose items are no list")
     try:
-        return Rows(_batch_of(items), token, _deleted(items))
+        return Rows(_batch_of(items), token, _deleted(items), _folders(page))
     except KeyError as error:
         raise OddPageError(f"an object without {error.args[0]}") from error
     except (pa.ArrowException, binascii.Error, ValueError, TypeError, AttributeError) as error:
@@ -97,6 +99,13 @@ def _token(page: Any) -> str | None:
     if not isinstance(token, str | None):
         raise OddPageError("a token that is no text")
     return token or None
+
+
+def _folders(page: Mapping[str, Any]) -> tuple[str, ...]:
+    folders = page.get("prefixes", [])
+    if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in folders):
+        raise OddPageError("folders that are no list of texts")
+    return tuple(folders)
 
 
 def _batch(body: bytes, spans: Spans) -> pa.RecordBatch:
