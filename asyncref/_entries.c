@@ -1,8 +1,8 @@
 /* The hot loops of a listing: where the values of a page's entries lie, those values as Arrow's buffers, and what is
    asked of columns of text; and a folder of a local disk.
 
-   An optional extension: asyncref/backends/s3/{shape,columns}.py, backends/file/{local,named}.py, engine/scan/paths.py, texts.py
-   and manifest/digest.py do the same without it, and define what is right. What reads a page answers only for input of the usual form and
+   An optional extension: asyncref/backends/s3/{shape,columns}.py, backends/gcs/spans.py, backends/file/{local,named}.py,
+   engine/scan/paths.py, texts.py and manifest/digest.py do the same without it, and define what is right. What reads a page answers only for input of the usual form and
    returns None for all else, upon which the caller goes on in the other way. So nothing here has to know every oddity
    of XML or of times.
 
@@ -23,6 +23,7 @@
 #include "_c/strings.h"
 #include "_c/md5.h"
 #include "_c/folder.h"
+#include "_c/items.h"
 
 /* ---- a page ---- */
 
@@ -170,6 +171,50 @@ entries(PyObject *Py_UNUSED(module), PyObject *args)
     return result;
 }
 
+PyDoc_STRVAR(items_doc,
+             "items(body, first, end, runs)\n--\n\n"
+             "Where the values of JSON objects lie that have the same strings for fields, one object after the other.\n\n"
+             "`runs` says what stands before each value of an object, its opening quote included, and last what stands from\n"
+             "the closing quote of an object's last value to the opening one of the next object's first; empty: there is no next.\n\n"
+             "Returns (rows, offsets, stop): int64 offsets, for every field the starts of its values, then their ends; the\n"
+             "closing quote at which the last object was left. None where an object has another form. A backslash is a byte\n"
+             "like any other: the caller makes sure that there is none.");
+
+static PyObject *
+items(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *body, *runs, *result = NULL;
+    Py_ssize_t first, end;
+    if (!PyArg_ParseTuple(args, "SnnO!", &body, &first, &end, &PyTuple_Type, &runs)) {
+        return NULL;
+    }
+    Items found;
+    memset(&found, 0, sizeof found);
+    found.fields = (int)PyTuple_Size(runs) - 1;
+    if (found.fields < 1 || found.fields > MOST_FIELDS || first < 0 || end < first || end > PyBytes_Size(body)) {
+        PyErr_SetString(PyExc_ValueError, "outside of the body, or too many fields or none");
+        return NULL;
+    }
+    for (int i = 0; i <= found.fields; i++) {
+        char *bytes;
+        if (PyBytes_AsStringAndSize(PyTuple_GetItem(runs, i), &bytes, &found.runs[i].length) < 0) {
+            return NULL;
+        }
+        found.runs[i].at = bytes;
+    }
+    const char *bytes = PyBytes_AsString(body);
+    found.end = bytes + end;
+    const char *stop = read_items(&found, bytes, bytes + first);
+    if (stop != NULL) {
+        result = Py_BuildValue("nNn", found.rows, item_columns(&found), (Py_ssize_t)(stop - bytes));
+    }
+    else if (!PyErr_Occurred()) {
+        result = Py_NewRef(Py_None);
+    }
+    PyMem_Free(found.cells);
+    return result;
+}
+
 /* ---- values at known offsets ---- */
 
 /* The column of (body, starts, ends), in a form. */
@@ -219,6 +264,15 @@ static PyObject *
 moments(PyObject *Py_UNUSED(module), PyObject *args)
 {
     return column(args, 'm');
+}
+
+PyDoc_STRVAR(md5s_doc, "md5s(body, starts, ends)\n--\n\n"
+                       "16 bytes each, of 22 digits of base64 and `==`; None if a value is anything else.");
+
+static PyObject *
+md5s(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    return column(args, 'b');
 }
 
 PyDoc_STRVAR(etags_doc, "etags(body, starts, ends)\n--\n\n"
@@ -497,9 +551,11 @@ names(PyObject *Py_UNUSED(module), PyObject *args)
 
 static PyMethodDef methods[] = {
     {"entries", entries, METH_VARARGS, entries_doc},
+    {"items", items, METH_VARARGS, items_doc},
     {"integers", integers, METH_VARARGS, integers_doc},
     {"flags", flags, METH_VARARGS, flags_doc},
     {"moments", moments, METH_VARARGS, moments_doc},
+    {"md5s", md5s, METH_VARARGS, md5s_doc},
     {"etags", etags, METH_VARARGS, etags_doc},
     {"texts", texts, METH_VARARGS, texts_doc},
     {"ascending", ascending, METH_VARARGS, ascending_doc},

@@ -29,7 +29,7 @@ class Traits:
         ordered: Pages come in byte order of their keys.
         ranged: `ListRequest.keys.after` starts a listing at any key.
         delimited: `ListRequest.folders` is understood, so that folders found by it are listed side by side where
-            ranges cannot be.
+            ranges cannot be, and tell where ranges part best where they can.
         versioned: The storage may keep versions, so `versioning()` is worth a request.
         past: `ListRequest.at` is understood: a version listing tells what lay there at a past moment.
         listing_pins: A listing's rows pin their objects; otherwise `stat` is asked for every one.

@@ -119,6 +119,19 @@ class BackendContract:
         if self.abilities.file_and_folder:
             assert (await body_of(backend, ReadRequest(f"{place.root}mnist")))[1] == b"mnist"
 
+    async def test_what_lies_right_under_a_prefix_is_told_where_the_storage_can(
+        self, place: Place, backend: Backend
+    ) -> None:
+        """Objects as rows, folders by their names, and nothing of what is in these."""
+        if not backend.traits.delimited:
+            pytest.skip("this storage lists no single level")
+        for name in ("a/1", "a/2/3", "b", "c/d"):
+            await place.put(place.root + name, b"x")
+        page = await backend.list_page(ListRequest(prefix=place.root, folders=True))
+        assert page.batch.column(0).to_pylist() == [f"{place.root}b"]
+        assert page.folders == (f"{place.root}a/", f"{place.root}c/")
+        assert page.cursor is None
+
     async def test_a_listing_and_a_stat_pin_alike(self, place: Place, backend: Backend) -> None:
         """Size and time are the same; where a listing pins, so are ETag and version."""
         key = f"{place.root}object"

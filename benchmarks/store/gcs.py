@@ -118,9 +118,32 @@ class GcsBucket(Bucket):
                 first = max(first, int(base64.b64decode(token, validate=True)))
             except ValueError:
                 return Reply(_error(400, "Invalid argument.", "invalid"), "list")
-        last = max(first, min(first + min(int(query.get("maxResults") or _MOST), self.page_rows), stop))
+        most = min(int(query.get("maxResults") or _MOST), self.page_rows)
+        if query.get("delimiter") == "/":
+            return Reply(self._level(query.get("prefix", "").encode(), first, stop, most), "folders")
+        last = max(first, min(first + most, stop))
         pieces = self._page(first, last, more=last < stop, whole="fields" not in query)
         return Reply(pieces, "list", first, last - first)
+
+    def _level(self, prefix: bytes, row: int, stop: int, most: int) -> wire.Pieces:
+        """What lies right under a prefix: objects as they are, folders by their names."""
+        entries = self.table.entries("list")
+        items: list[bytes] = []
+        folders: list[bytes] = []
+        while row < stop and len(items) + len(folders) < most:
+            key = self.table.keys[row]
+            slash = key.find(b"/", len(prefix))
+            if slash < 0:
+                items.append(bytes(entries.span(row, row + 1)))
+                row += 1
+            else:
+                folders.append(json.dumps(key[: slash + 1].decode(), ensure_ascii=False).encode())
+                row = self.table.rows_under("list", key[: slash + 1])[1]
+        fields = [b'"kind":"storage#objects"']
+        fields += [b'"nextPageToken":"%b"' % base64.b64encode(b"%d" % row)] if row < stop else []
+        fields += [b'"prefixes":[%b]' % b",".join(folders)] if folders else []
+        fields += [b'"items":[%b]' % b"".join(items)[:-1]] if items else []
+        return wire.response(200, [b"{%b}" % b",".join(fields)], content_type=_JSON)
 
     def _page(self, first: int, last: int, *, more: bool, whole: bool) -> wire.Pieces:
         token = b'"nextPageToken":"%b",' % base64.b64encode(b"%d" % last) if more else b""

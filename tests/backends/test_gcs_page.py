@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asyncref.backends.gcs import spans
 from asyncref.backends.gcs.page import OddPageError, read
 from asyncref.backends.gcs.spans import find
 from asyncref.model import PAGE_SCHEMA
@@ -32,6 +33,15 @@ ALIKE = st.lists(
     ITEMS.map(lambda item: {"md5Hash": "6hvP+C1SV9738HgmIt2Q6A==", "crc32c": "8Pe/OQ==", **item}), max_size=5
 )
 SPACES = st.sampled_from([(",", ":"), (", ", ": "), (",\n  ", ": ")])
+
+
+@pytest.fixture(params=["compiled", "numpy"], autouse=True, scope="module")
+def way(request):
+    """Everything here holds with the extension and without it."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "numpy":
+            patch.setattr(spans, "_entries", None)
+        yield request.param
 
 
 def rows_of(items):

@@ -1,8 +1,8 @@
 """What Google documents and fake-gcs-server does not do, replayed over real HTTP: this is no server of Google's.
 
 Tokens, refusals, ETags of metadata, composed objects (CRC32C and no MD5), partial responses (`fields`), and pages of a listing:
-`maxResults`, `pageToken`, `versions=true` (where fake-gcs-server never advances), `startOffset` (its key included) and `endOffset`
-(its key excluded). Generations of one name come in ascending order, which is not documented: nothing may rely on it.
+`maxResults`, `pageToken`, `delimiter`, `versions=true` (where fake-gcs-server never advances), `startOffset` (its key included) and
+`endOffset` (its key excluded). Generations of one name come in ascending order, which is not documented: nothing may rely on it.
 `ifGenerationMatch` is not replayed, since asyncref names the generation itself, which no answer can ignore unseen.
 
 Sources: "Objects: list", "Composite objects", "Improve performance (partial responses)", "Using OAuth 2.0 for Server to Server Applications", "About VM metadata", "Workload identity federation", "HTTP status and
@@ -105,6 +105,8 @@ class Google:
         taken: For how many requests to the bucket a token is taken; None: for all.
         broken: Whoever gives tokens answers 500.
         refused: An error that every request to the bucket gets.
+        levels: Listings with a delimiter are answered.
+        shown: The folders that are shown in their place, whatever lies there.
         valid: Access tokens that the bucket accepts.
         asked: Every request so far.
     """
@@ -119,6 +121,8 @@ class Google:
     taken: int | None = None
     broken: bool = False
     refused: tuple[int, str, str] | None = None
+    levels: bool = True
+    shown: list[str] | None = None
     valid: set[str] = field(default_factory=set)
     asked: list[Asked] = field(default_factory=list)
     _uses: Counter[str] = field(default_factory=Counter)
@@ -166,6 +170,8 @@ class Google:
         if not path.partition("?")[0]:
             kept = {"versioning": {"enabled": True}} if self.older else {}
             return web.json_response({"kind": "storage#bucket", "name": "bucket", **kept})
+        if "delimiter" in request.query and not self.levels:
+            return error(400, "invalid", "Invalid argument.")
         if path == "/o":
             return web.json_response(self._page(request.query))
         return self._object(request, request.match_info["tail"].split("/o/", 1)[1])
@@ -185,11 +191,23 @@ class Google:
         ]
         most = min(self.most, int(query.get("maxResults", "1000")))
         page: dict[str, Any] = {"kind": "storage#objects"}
-        if len(rows) > most:
-            name, generation = rows[most - 1][:2]
-            page["nextPageToken"] = base64.urlsafe_b64encode(b"%s/%d" % (name, generation)).decode()
-        if rows:
-            page["items"] = [stored.item(name) for *_, name, stored in rows[:most]]
+        folders: list[str] = []
+        items: list[dict[str, str]] = []
+        for at, (_, _, name, stored) in enumerate(rows):
+            folder = _folder(name, query)
+            if folder is not None and folder in folders:
+                continue
+            if len(folders) + len(items) == most:
+                last, generation = rows[at - 1][:2]
+                page["nextPageToken"] = base64.urlsafe_b64encode(b"%s/%d" % (last, generation)).decode()
+                break
+            if folder is not None:
+                folders.append(folder)
+            else:
+                items.append(stored.item(name))
+        if folders:
+            page["prefixes"] = folders if self.shown is None else self.shown
+        page |= {"items": items} if items else {}
         return partial(page, query.get("fields"))
 
     def _object(self, request: web.Request, key: str) -> web.StreamResponse:
@@ -225,6 +243,12 @@ class Google:
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(stored.data)}"
             return web.Response(status=206, body=data[start:stop], headers=headers)
         return web.Response(body=data, headers=headers)
+
+
+def _folder(name: str, query: Mapping[str, str]) -> str | None:
+    """What a name is put together under by a delimiter."""
+    end = name.find(query["delimiter"], len(query.get("prefix", ""))) if query.get("delimiter") else -1
+    return name[: end + 1] if end >= 0 else None
 
 
 def partial(resource: Mapping[str, Any], fields: str | None) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from asyncref.uri import Reference
 # listings among them; above that the rate should double in 20 minutes at most.
 _RAMP: Final = Ramp(per_s=5000.0, doubling_s=1200.0)
 # Every listing gives generations, so nothing has to be learnt about versioning before one.
-TRAITS: Final = Traits(versioned=False, past=True, ramp=_RAMP)
+TRAITS: Final = Traits(delimited=True, versioned=False, past=True, ramp=_RAMP)
 
 
 class Gcs:

@@ -35,6 +35,8 @@ async def list_page(access: Access, request: ListRequest) -> Page:
     query = {**_PLAIN, "prefix": request.prefix, "maxResults": str(request.limit)}
     if request.at is not None:
         query |= {"versions": "true", "fields": PAST_FIELDS}
+    if request.folders:
+        query |= {"delimiter": "/", "fields": f"prefixes,{query['fields']}"}
     start = after if cursor is None else cursor.state
     if start:
         query["startOffset"] = start
@@ -53,6 +55,7 @@ async def list_page(access: Access, request: ListRequest) -> Page:
         first=_key(batch, 0),
         last=_key(batch, -1),
         cursor=Cursor(rows.token, state=start) if rows.token else None,
+        folders=rows.folders,
         seen=batch.num_rows,
         body_bytes=len(reply.body),
     )

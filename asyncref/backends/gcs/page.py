@@ -21,7 +21,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from asyncref.backends.gcs.spans import Span, Spans, find, fixed, raw, texts
+from asyncref.backends.gcs.spans import Span, Spans, find, fixed, integers, md5s, moments, texts
 from asyncref.model import PAGE_SCHEMA
 
 ITEM: Final = "name,size,generation,md5Hash,crc32c,etag,timeCreated"
@@ -54,11 +54,13 @@ class Rows:
         batch: The rows, of `PAGE_SCHEMA`, in the server's order.
         token: Where the listing goes on; None where it ends.
         deleted: When each row's generation was overwritten or deleted, null where it was not; None: none was.
+        folders: What `delimiter` put together.
     """
 
     batch: pa.RecordBatch
     token: str | None
     deleted: pa.TimestampArray | None = None
+    folders: tuple[str, ...] = ()
 
 
 def read(body: bytes) -> Rows:
@@ -72,7 +74,7 @@ def read(body: bytes) -> Rows:
     spans = find(body)
     if spans is not None and spans.fields.keys() >= _COLUMNS and _DELETED not in spans.fields:
         try:
-            return Rows(_batch(body, spans), _token(spans.envelope))
+            return Rows(_batch(body, spans), _token(spans.envelope), folders=_folders(spans.envelope))
         except (pa.ArrowInvalid, binascii.Error):
             pass  # the JSON reader says what it is
     try:
@@ -83,7 +85,7 @@ def read(body: bytes) -> Rows:
     if not isinstance(items, list):
         raise OddPageError("a listing whose items are no list")
     try:
-        return Rows(_batch_of(items), token, _deleted(items))
+        return Rows(_batch_of(items), token, _deleted(items), _folders(page))
     except KeyError as error:
         raise OddPageError(f"an object without {error.args[0]}") from error
     except (pa.ArrowException, binascii.Error, ValueError, TypeError, AttributeError) as error:
@@ -99,18 +101,25 @@ def _token(page: Any) -> str | None:
     return token or None
 
 
+def _folders(page: Mapping[str, Any]) -> tuple[str, ...]:
+    folders = page.get("prefixes", [])
+    if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in folders):
+        raise OddPageError("folders that are no list of texts")
+    return tuple(folders)
+
+
 def _batch(body: bytes, spans: Spans) -> pa.RecordBatch:
     """The columns by offsets, no Python object a value."""
     rows, fields = spans.rows, spans.fields
     return pa.RecordBatch.from_arrays(
         [
             texts(body, fields[b"name"]),
-            _sizes(raw(body, fields[b"size"]).view(pa.string())),  # a number is no bad UTF-8, so it is not checked
+            _sizes(integers(body, fields[b"size"])),
             nulls(rows, "etag16"),
             texts(body, fields[b"etag"]),
             nulls(rows, "digest"),
             texts(body, fields[b"generation"]),
-            _md5s(rows, fixed(body, fields[b"md5Hash"], _MD5_TEXT)),
+            _md5s(body, fields[b"md5Hash"]),
             nulls(rows, "checksum"),
             _times(body, fields[b"timeCreated"]),
         ],
@@ -130,7 +139,7 @@ def _batch_of(items: list[Mapping[str, str]]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(
         [
             _text(names),
-            _sizes(_text(sizes)),
+            _sizes(_text(sizes).cast(pa.int64())),
             etag16,
             etag,
             nulls(len(items), "digest"),
@@ -155,15 +164,17 @@ def _text(values: Sequence[Any]) -> pa.StringArray:
     return pa.array(values, pa.string())
 
 
-def _sizes(column: pa.StringArray) -> pa.Int64Array:
-    sizes = column.cast(pa.int64())
+def _sizes(sizes: pa.Int64Array) -> pa.Int64Array:
     if pc.min(sizes).as_py() < 0:
         raise OddPageError("a negative size")
     return sizes
 
 
 def _times(body: bytes, span: Span) -> pa.TimestampArray:
-    rows, data = len(span[0]), fixed(body, span, _TIME_TEXT)
+    rows, micros = len(span[0]), moments(body, span)
+    if micros is not None:
+        return pa.TimestampArray.from_buffers(_TIME, rows, [None, pa.py_buffer(micros)])
+    data = fixed(body, span, _TIME_TEXT)
     if data is None:
         return _moments(texts(body, span))
     return pa.StringArray.from_buffers(rows, pa.py_buffer(_steps(rows)), pa.py_buffer(data)).cast(_TIME)
@@ -181,12 +192,15 @@ def _moments(column: pa.StringArray) -> pa.TimestampArray:
         return column.cast(pa.timestamp("ns", tz="UTC")).cast(_TIME, safe=False)
 
 
-def _md5s(rows: int, joined: bytes | None) -> pa.FixedSizeBinaryArray:
-    """All at once: each `==` reads as two more zero digits, so that one call decodes the column (20 µs a 1,000)."""
-    if joined is None or (np.frombuffer(joined, np.uint8).reshape(rows, _MD5_TEXT)[:, -2:] != ord("=")).any():
-        raise binascii.Error("an MD5 of another length")
-    decoded = binascii.a2b_base64(joined.replace(b"=", b"A"), strict_mode=True)
-    digests = np.ascontiguousarray(np.frombuffer(decoded, np.uint8).reshape(rows, -1)[:, :_MD5_BYTES])
+def _md5s(body: bytes, span: Span) -> pa.FixedSizeBinaryArray:
+    """All at once: each `==` reads as two more zero digits, so that one call decodes the column."""
+    rows, digests = len(span[0]), md5s(body, span)
+    if digests is None:
+        joined = fixed(body, span, _MD5_TEXT)
+        if joined is None or (np.frombuffer(joined, np.uint8).reshape(rows, _MD5_TEXT)[:, -2:] != ord("=")).any():
+            raise binascii.Error("an MD5 of another length")
+        decoded = binascii.a2b_base64(joined.replace(b"=", b"A"), strict_mode=True)
+        digests = np.frombuffer(decoded, np.uint8).reshape(rows, -1)[:, :_MD5_BYTES].tobytes()
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(_MD5_BYTES), rows, [None, pa.py_buffer(digests)])
 
 

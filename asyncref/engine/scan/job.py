@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -14,12 +14,13 @@ import anyio
 from asyncref import uri as uris
 from asyncref.backends import open_backend
 from asyncref.backends.base import Backend, NamesPaths, Traits, typed_source
-from asyncref.engine.flow import Lanes, Meter, Tally
+from asyncref.engine.flow import Lanes, Meter, Tally, one_error
 from asyncref.engine.scan.budget import Budget
 from asyncref.engine.scan.feed import Emit, Feed
 from asyncref.engine.scan.hints import hints_of
 from asyncref.engine.scan.ledger import Ledger, remaining
 from asyncref.engine.scan.moment import moment_of
+from asyncref.engine.scan.outline import outline
 from asyncref.engine.scan.pins import Namer, Pinner
 from asyncref.engine.scan.pipeline import Lister
 from asyncref.engine.scan.pushdown import Plan
@@ -30,7 +31,7 @@ from asyncref.engine.scan.target import Finder, Listing, Single, Target, single_
 from asyncref.errors import NothingFoundError, OptionError, OrderError
 from asyncref.globs import Filter
 from asyncref.manifest import Manifest
-from asyncref.model import Limits, Source
+from asyncref.model import KeyRange, Limits, Source
 
 Heads = Literal["auto", "never"]
 """Whether to ask for every object whose version id the listing may not tell."""
@@ -174,20 +175,28 @@ class Job:
             first_prefix=found.first_piece.prefix if found.first_piece is not None else None,
             at=self.moment,
         )
-        lister = Lister(feed, plan, await self._hints(source, traits))
+        hints = await self._hints(source, traits)
+        lister = Lister(feed, plan, hints)
         counted = self.meter.objects, self.meter.bytes, self.budget.taken, self.meter.skipped.copy()
         listed = replace(self.meter.listed)
-        self.in_order &= traits.ordered and traits.ranged and not traits.hierarchical
+        flat = traits.ordered and traits.ranged and not traits.hierarchical
+        first = found.first_page if flat and traits.delimited and not hints else None
+        self.in_order &= flat
         ledger = None
-        if sink.resume is not None and traits.ordered and traits.ranged and not traits.hierarchical:
+        if sink.resume is not None and flat:
             ledger = await sink.resume(self._request(source, index, versions=found.versions, stat=pinner is not None))
         try:
-            if ledger is None:
-                await lister.run()
-            else:
-                lister.started = ledger.started
-                self.budget.take(sum(block.rows for block in ledger.blocks))
-                await lister.run(remaining(block.keys for block in ledger.blocks), Seams.of(ledger.blocks))
+            with one_error():
+                async with anyio.create_task_group() as group:
+                    if first is not None:
+                        group.start_soon(outline, feed.send, feed.request(KeyRange()), first, hints)
+                    if ledger is None:
+                        await lister.run()
+                    else:
+                        lister.started = ledger.started
+                        self.budget.take(sum(block.rows for block in ledger.blocks))
+                        await lister.run(remaining(block.keys for block in ledger.blocks), Seams.of(ledger.blocks))
+                    group.cancel_scope.cancel()
         except OrderError as error:
             if sink.discard is None:
                 raise
@@ -204,9 +213,9 @@ class Job:
                 self.meter.note(f"{source.uri}: {left_out}")
         return lister
 
-    async def _hints(self, source: Source, traits: Traits) -> Sequence[str]:
+    async def _hints(self, source: Source, traits: Traits) -> list[str]:
         if self.against is None or traits.hierarchical or not (traits.ordered and traits.ranged):
-            return ()
+            return []
         return await anyio.to_thread.run_sync(partial(hints_of, self.against, source, page_rows=traits.page_rows))
 
     def _request(self, source: Source, index: int, *, versions: bool, stat: bool) -> dict[str, Any]:

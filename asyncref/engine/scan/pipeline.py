@@ -27,7 +27,7 @@ class Lister:
     Args:
         feed: Gives its pages and takes the rows.
         plan: The parts of the prefix to list.
-        hints: Keys that are likely to part the listing evenly, ascending.
+        hints: Keys that are likely to part the listing evenly, ascending; a list may be filled while the listing goes on.
         started: When the listing began, by the first of its runs: objects modified later may or may not be seen.
     """
 
