@@ -39,4 +39,4 @@ def test_it_resolves_beside_boto3_s3fs_and_wandb_in_one_go(tmp_path: Path) -> No
     )
     assert done.returncode == 0, done.stderr
     chosen = {one["metadata"]["name"]: one["metadata"]["version"] for one in json.loads(report.read_text())["install"]}
-    assert {"asyncref", "boto3", "s3fs", "wandb", "aiobotocore"} <= chosen.keys()
+    assert {"asyncref", "boto3", "s3fs", "wandb", "botocore"} <= chosen.keys()
