@@ -207,6 +207,33 @@ async def test_one_flipped_byte_is_found_wherever_the_pin_has_a_checksum(
     assert (report.retries, proxy.counts["get"]) == (1, 2)
 
 
+@pytest.mark.parametrize("where", ["gcs", "azure"])
+async def test_damage_that_comes_twice_alike_is_damage_where_the_answers_state_the_checksum(
+    where: str,
+    places: Callable[[str], Place],
+    contents: dict[str, bytes],
+    tmp_path: Path,
+    proxy_to: Callable[[str], Proxy],
+) -> None:
+    """Two answers in a row with the same wrong byte; a third would be believed to be what lies there."""
+    place = places(where)
+    proxy = proxy_to(place.upstream)
+    manifest, options = await place.through(proxy)
+    key = next(key for key, data in contents.items() if len(data) > 1000)
+    one = manifest.select(include=[key])
+
+    async def fetched(to: str, damaged: int) -> int:
+        proxy.forget()
+        for at in range(1, damaged + 1):
+            proxy.inject(Flip(0.7), kind="get", at=at)
+        return (await fetch(one, tmp_path / to, storage_options=options, limits=LIMITS)).retries
+
+    assert await fetched("twice", 2) == 2
+    assert tree(tmp_path) == {f"twice/{key}": contents[key]}
+    with pytest.raises(FetchError, match="as the storage states"):
+        await fetched("always", 3)
+
+
 @pytest.mark.parametrize("versioned", [False, True])
 async def test_an_object_swapped_between_two_parts_is_never_mixed(
     *, versioned: bool, moto: S3Server, bucket: str, tmp_path: Path, proxy_to: Callable[[str], Proxy]

@@ -1,21 +1,23 @@
 """Whether what came is what was pinned: which checksum tells, and what becomes of an object that differs.
 
-Damage on the way is never twice alike, so an object that differs is read again: other bytes the second time are
-damage, the same bytes are what lies there, and then it is the expectation that says what they are.
+Damage on the way is hardly ever twice alike, so an object that differs is read again: other bytes the second time are
+damage, the same bytes are what lies there, and then it is the expectation that says what they are. Where the answers themselves
+state the expected checksum, they have to come alike three times.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 import anyio
 
 from asyncref.backends.base import Describes
-from asyncref.engine.fetch.content import Composite, composite_of, expected_of, part_sizes, stated_sum
+from asyncref.engine.fetch.content import Composite, Expected, composite_of, expected_of, part_sizes, stated_sum
 from asyncref.engine.fetch.job import Job, Sink
 from asyncref.engine.fetch.plan import Part, is_pinned, request_for
 from asyncref.engine.fetch.reader import Reader
@@ -26,6 +28,9 @@ from asyncref.model import Answer
 Checksum = Literal["auto", "always", "never"]
 ENOUGH_UNLIKE = 8
 """Objects whose ETag proved to be no MD5, none the contrary, until a source's ETags are no longer taken for one."""
+_ALIKE: Final = 2
+_ALIKE_STATED: Final = 3
+"""How often the same unexpected bytes have to come to be believed; and where the answers state the expected checksum."""
 
 Measure = Callable[[], Awaitable[tuple[bool, bytes]]]
 """Whether the content is the one expected, and a digest that is the same for the same content."""
@@ -70,7 +75,7 @@ class Checker:
 
         Raises:
             ChangedError: It is not what the storage states.
-            BrokenBodyError: Every try gave other bytes.
+            BrokenBodyError: Every try gave damaged bytes.
         """
         if self.checksum != "never":
             if job.sliced:
@@ -120,7 +125,7 @@ class Checker:
             return found == digest, found
 
         once = await sink.sum(algorithm)
-        if once == digest or await self._settled(job, sink, measure, once):
+        if once == digest or await self._settled(job, sink, measure, once, expected):
             trust.like += not expected.stated
             return True
         if expected.stated:
@@ -173,20 +178,21 @@ class Checker:
                 return answer
         return None
 
-    async def _settled(self, job: Job, sink: Sink, measure: Measure, once: bytes) -> bool:
-        """Read an object again until it is the one expected, or one that came before.
+    async def _settled(
+        self, job: Job, sink: Sink, measure: Measure, once: bytes, expected: Expected | None = None
+    ) -> bool:
+        """Read an object again until it is the one expected, or has come alike often enough to be what lies there.
 
         Raises:
-            BrokenBodyError: Every try gave other bytes.
+            BrokenBodyError: Every try gave damaged bytes.
         """
-        seen = {once}
+        times = Counter([once])
         for _ in range(self.reader.limits.attempts):
             self.meter.retries += 1
             await self.reader.read_whole(job, sink)
             right, found = await measure()
-            if right or found in seen:
+            times[found] += 1
+            is_stated = expected is not None and stated_sum(job.stated) == expected
+            if right or times[found] >= (_ALIKE_STATED if is_stated else _ALIKE):
                 return right
-            seen.add(found)
-        raise BrokenBodyError(
-            f"the content came damaged {len(seen)} times, each time in another way", uri=job.entry.ref
-        )
+        raise BrokenBodyError(f"the content came damaged {times.total()} times", uri=job.entry.ref)
