@@ -70,7 +70,7 @@ class Signer:
         self._second = 0
         self._stamp = ""
         self._kept: tuple[str, str] = ("", "")
-        self._signing_key = b""
+        self._keyed = hmac.new(b"", digestmod="sha256")
 
     def sign(  # noqa: PLR0917  the parts of a canonical request, in its order
         self, method: str, host: str, path: str, query: str, headers: Mapping[str, str], keys: Keys
@@ -96,9 +96,10 @@ class Signer:
         day = stamp[:8]
         scope = f"{day}/{self.region}/{self.service}/aws4_request"
         text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
-        signature = hmac.digest(self._key(day, keys.secret), text.encode(), "sha256").hex()
+        signing = self._signing(day, keys.secret).copy()
+        signing.update(text.encode())
         signed["authorization"] = (
-            f"AWS4-HMAC-SHA256 Credential={keys.access}/{scope}, SignedHeaders={listed}, Signature={signature}"
+            f"AWS4-HMAC-SHA256 Credential={keys.access}/{scope}, SignedHeaders={listed}, Signature={signing.hexdigest()}"
         )
         return signed
 
@@ -118,11 +119,12 @@ class Signer:
             self._second = second
         return self._stamp
 
-    def _key(self, day: str, secret: str) -> bytes:
+    def _signing(self, day: str, secret: str) -> hmac.HMAC:
+        """The day's key, taken in: a copy costs half as much as taking it in again."""
         if self._kept != (day, secret):
             key = f"AWS4{secret}".encode()
             for part in (day, self.region, self.service, "aws4_request"):
                 key = hmac.digest(key, part.encode(), "sha256")
-            self._signing_key = key
+            self._keyed = hmac.new(key, digestmod="sha256")
             self._kept = (day, secret)
-        return self._signing_key
+        return self._keyed

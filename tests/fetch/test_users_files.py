@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncref.engine.fetch import disk, fetch
+from asyncref.engine.fetch import disk, fetch, target
 from asyncref.engine.fetch.cache import Cache
 from asyncref.engine.fetch.target import Target
 from asyncref.engine.fetch.temporary import Temporary
@@ -31,14 +31,19 @@ class Busy(MemoryStore):
         super().next_fault(kind)
 
 
-@pytest.fixture(params=["renameat2", "link", "neither"])
+@pytest.fixture(params=["unnamed", "renameat2", "link", "neither"])
 def _system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the system, or the file system, can do."""
 
-    def refused(*_: object) -> None:
+    def refused(*_: object, **__: object) -> None:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
-    if request.param != "renameat2":
+    def lacking(*_: object, **__: object) -> None:
+        raise NotImplementedError
+
+    if request.param != "unnamed":
+        monkeypatch.setattr(target, "write_unnamed", lacking)
+    if request.param not in {"unnamed", "renameat2"}:
         monkeypatch.setattr(disk, "_renameat2", lambda: None)
     if request.param == "neither":
         monkeypatch.setattr(os, "link", refused)

@@ -98,7 +98,7 @@ class S3:
 
     def read(self, request: ReadRequest) -> AbstractAsyncContextManager[Body]:
         """A GET."""
-        return objects.read(self._access, request)
+        return objects.Reading(self._access, request)
 
     async def aclose(self) -> None:
         """Close the pool. Idempotent."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
@@ -80,30 +79,25 @@ class Access:
         Raises:
             AsyncrefError: The error for whatever is not status 200.
         """
-        response, url = await self._send(call, is_page=True)
+        response, url = await self.send(call, is_page=True)
         try:
             body = await self._pool.read(response, url=url, uri=call.asked.uri)
             return Reply(response.status, response.headers, body)
         finally:
             response.close()
 
-    @asynccontextmanager
-    async def request(self, call: Call) -> AsyncIterator[tuple[Response, str]]:
-        """Send one request; gives a good answer, its body still to come, and the URL.
+    async def send(self, call: Call, *, is_page: bool = False) -> tuple[Response, str]:
+        """Send one request; gives a good answer, its body still to come, and the URL. The caller has to close the answer.
 
         A bucket in another region and a wrong clock are corrected once, and the request sent once more.
+
+        Args:
+            call: The request.
+            is_page: As `HttpPool.request` has it.
 
         Raises:
             AsyncrefError: The error for every status other than 200 and 206.
         """
-        response, url = await self._send(call)
-        try:
-            yield response, url
-        finally:
-            response.close()
-
-    async def _send(self, call: Call, *, is_page: bool = False) -> tuple[Response, str]:
-        """What `request` does on entry; whoever calls it has to close the response."""
         for corrected in (False, True):
             endpoint, signer = await self._target()
             url, sent = await self._prepare(endpoint, signer, call)

@@ -6,9 +6,9 @@ import base64
 import binascii
 import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Final
 
 from asyncref.backends.base import Body
@@ -17,9 +17,11 @@ from asyncref.backends.s3.answers import Asked
 from asyncref.errors import BrokenBodyError, NotFoundError, ProtocolError
 from asyncref.model import Answer, Pin, ReadRequest
 from asyncref.net.dates import date_s
+from asyncref.net.response import Response
 
 _RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _CHECKSUMS: Final = ("sha256", "sha1", "crc32", "crc32c", "crc64nvme")  # those first that need no further library
+_CHECKSUM_HEADERS: Final = frozenset(f"x-amz-checksum-{algorithm}" for algorithm in _CHECKSUMS)
 _PARTIAL: Final = 206
 
 
@@ -64,24 +66,50 @@ async def describe(access: Access, request: ReadRequest, upload_part: int | None
     return answer
 
 
-@asynccontextmanager
-async def read(access: Access, request: ReadRequest) -> AsyncIterator[Body]:
-    """One ranged, conditional GET; see `Backend.read`."""
-    asked = _asked(access, request.key, request.version)
-    query = {"versionId": request.version} if request.version else {}
-    headers: dict[str, str] = {}
-    if request.stop is not None:
-        headers["range"] = f"bytes={request.start}-{request.stop - 1}"
-    elif request.start:
-        headers["range"] = f"bytes={request.start}-"
-    elif access.settings.checksums:
-        headers["x-amz-checksum-mode"] = "ENABLED"
-    if request.if_match:
-        headers["if-match"] = request.if_match
-    async with access.request(Call(asked, "GET", request.key, query, headers)) as (response, url):
-        answer = _answer(response.status, response.headers, asked)
+class Reading:
+    """One ranged, conditional GET; see `Backend.read`. A class, since a generator's context takes 8 µs more.
+
+    Args:
+        access: The bucket.
+        request: What to read.
+    """
+
+    __slots__ = ("_access", "_request", "_response")
+
+    def __init__(self, access: Access, request: ReadRequest) -> None:
+        self._access = access
+        self._request = request
+        self._response: Response | None = None
+
+    async def __aenter__(self) -> Body:
+        access, request = self._access, self._request
+        asked = _asked(access, request.key, request.version)
+        query = {"versionId": request.version} if request.version else {}
+        headers: dict[str, str] = {}
+        if request.stop is not None:
+            headers["range"] = f"bytes={request.start}-{request.stop - 1}"
+        elif request.start:
+            headers["range"] = f"bytes={request.start}-"
+        elif access.settings.checksums:
+            headers["x-amz-checksum-mode"] = "ENABLED"
+        if request.if_match:
+            headers["if-match"] = request.if_match
+        response, url = await access.send(Call(asked, "GET", request.key, query, headers))
+        try:
+            answer = _answer(response.status, response.headers, asked)
+        except ProtocolError:
+            response.close()
+            raise
+        self._response = response
         chunks = _counted(access.chunks(response, url, asked), answer, asked)
-        yield Body(answer, chunks, access.receiver(response, url, asked))
+        return Body(answer, chunks, access.receiver(response, url, asked))
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        del kind, error, trace
+        assert self._response is not None
+        self._response.close()
 
 
 def _asked(access: Access, key: str, version: str | None) -> Asked:
@@ -91,7 +119,8 @@ def _asked(access: Access, key: str, version: str | None) -> Asked:
 
 def _answer(status: int, headers: Mapping[str, str], asked: Asked) -> Answer:
     request_id = headers.get("x-amz-request-id")
-    length = int(headers["Content-Length"]) if headers.get("Content-Length", "").isdigit() else None
+    said = headers.get("Content-Length", "")
+    length = int(said) if said.isdigit() else None
     start, stop, total = 0, length, length
     if status == _PARTIAL:
         found = _RANGE.fullmatch(headers.get("Content-Range", ""))
@@ -114,7 +143,7 @@ def _answer(status: int, headers: Mapping[str, str], asked: Asked) -> Answer:
 
 def _checksum(headers: Mapping[str, str]) -> str | None:
     """A checksum of the whole object; one of its parts' checksums (`-N`, COMPOSITE) is not it."""
-    if headers.get("x-amz-checksum-type", "FULL_OBJECT") != "FULL_OBJECT":
+    if _CHECKSUM_HEADERS.isdisjoint(headers) or headers.get("x-amz-checksum-type", "FULL_OBJECT") != "FULL_OBJECT":
         return None
     for algorithm in _CHECKSUMS:
         value = headers.get(f"x-amz-checksum-{algorithm}")

@@ -33,6 +33,45 @@ def write_at(fd: int, chunks: Sequence[Bytes], offset: int) -> None:
         offset += written
 
 
+def write_unnamed(folder: str, to: str, chunks: Sequence[Bytes], *, fsync: bool) -> os.stat_result | None:
+    """Write a file that has no name until it is whole, and give it one that nothing has (Linux, where the file system can).
+
+    Half the cost of a temporary: nobody else can open it, so there is nothing to lock and to look after, and a killed process
+    leaves nothing.
+
+    Args:
+        folder: Of the file.
+        to: Its path.
+        chunks: Its bytes.
+        fsync: Force it to the disk before it has a name.
+
+    Returns:
+        What the system says of it; None: something has the name, and nothing was done.
+
+    Raises:
+        NotImplementedError: There are no such files here; nothing was done.
+        OSError: As the system says of the bytes.
+    """
+    try:
+        fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+    except (AttributeError, OSError) as error:
+        raise NotImplementedError from error
+    try:
+        write_at(fd, chunks, 0)
+        if fsync:
+            os.fsync(fd)
+        try:
+            # With a folder's descriptor, which an absolute path has no use for, Python calls linkat, which follows.
+            os.link(f"/proc/self/fd/{fd}", to, src_dir_fd=fd, follow_symlinks=True)
+        except FileExistsError:
+            return None
+        except OSError as error:  # no /proc, or no links
+            raise NotImplementedError from error
+        return os.fstat(fd)  # now: a link changes ctime
+    finally:
+        os.close(fd)
+
+
 def lock(fd: int, what: str) -> None:
     """Lock an open file against other processes, or fail at once.
 

@@ -38,6 +38,7 @@ class Names:
         bytes: Sum of the sizes that are known.
         large: Row numbers of the largest objects of more than one part, at most 4,096.
         settled: For every row, whether its file lies there as it was last seen; empty where nothing lies there.
+        bare: Nothing lay in the target, which need not be looked at name by name.
     """
 
     plan: PathPlan
@@ -45,6 +46,7 @@ class Names:
     bytes: int = 0
     large: frozenset[int] = frozenset()
     settled: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
+    bare: bool = False
     _largest: list[tuple[int, int]] = field(default_factory=list)
 
     def add(self, batch: pa.RecordBatch) -> None:
@@ -91,7 +93,8 @@ async def survey(
         await to_thread.run_sync(names.add, batch)
     conflicts = names.finish()
     hint = None if escape else _ESCAPE if to_write else _ESCAPED
-    if look and not conflicts and await to_thread.run_sync(ground.has_anything):
+    names.bare = not look or not await to_thread.run_sync(ground.has_anything)
+    if not names.bare and not conflicts:
         settled: list[npt.NDArray[np.bool_]] = []
         async for batch in batches_of(manifest):
             mask, found = await to_thread.run_sync(partial(_judge, batch, names.plan, ground, record))

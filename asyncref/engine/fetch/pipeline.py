@@ -165,7 +165,7 @@ class _Run:
         Raises:
             FetchError: Entries failed; names all of them. Or nothing can be written any more.
         """
-        target = Target(root)
+        target = Target(root, bare=self.names.bare)
         await _writing(root, self.threads, target.make)
         pairs = zip(self._place, self.manifest.sources, strict=False) if self.options.cache is not None else ()
         where = [where_of(place, source) for place, source in pairs]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from asyncref.engine.fetch.content import Match, match
-from asyncref.engine.fetch.disk import Bytes, sync_all, write_at
+from asyncref.engine.fetch.disk import Bytes, sync_all, write_at, write_unnamed
 from asyncref.engine.fetch.paths import RESERVED
 from asyncref.engine.fetch.plan import Parts
 from asyncref.engine.fetch.temporary import Temporary, begin
@@ -44,13 +44,15 @@ class Target:
 
     Args:
         root: The folder; made when first needed.
+        bare: Nothing lay there before this run, so there are no temporaries of earlier ones to go on with.
 
     Attributes:
         refusal: Why nothing at all can be written here, once that was seen.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, bare: bool = False) -> None:
         self.root = os.path.realpath(root)
+        self._unnamed = bare
         self.refusal: FetchError | None = None
         self._made: set[str] = set()
 
@@ -91,6 +93,13 @@ class Target:
             FetchError: Another fetch is writing the same file; with `keep`, other bytes lie there.
             OSError: As the system says.
         """
+        if self._unnamed and keep:
+            file = self.file_of(local)
+            try:
+                if (seen := write_unnamed(file.rpartition("/")[0], file, chunks, fsync=fsync)) is not None:
+                    return seen
+            except NotImplementedError:
+                self._unnamed = False
         temporary = self.open(local, 0, is_small=True)
         try:
             write_at(temporary.fd, chunks, 0)

@@ -25,6 +25,10 @@ class Origin:
     port: int
     said: str
 
+    def __hash__(self) -> int:
+        """Of its name only: it is looked up twice a request."""
+        return hash(self.said)
+
     @property
     def url(self) -> str:
         """Scheme, host and port."""
