@@ -65,6 +65,8 @@ def summary(meter: Meter) -> str:
     parts += [f"{human_count(count)} {word}" for word, count in _trouble(meter) if count]
     if (left_s := _left_s(meter, elapsed_s)) is not None:
         parts.append(f"ETA {_clock(left_s)}")
+    if meter.trouble:
+        parts.append(meter.trouble)
     return "  ".join(parts)
 
 

@@ -306,7 +306,8 @@ class Limits:
         attempts: Most tries of one request. Where the server has answered before, tries go on for 600 times `backoff_s` (a minute)
             after the first failure; 1: never sent again.
         connect_timeout_s: Bound on establishing a connection.
-        idle_timeout_s: Bound on silence in the middle of an answer. There is no bound on a whole transfer.
+        idle_timeout_s: Bound on silence, before an answer and in the middle of it. There is no bound on a whole transfer. A request
+            that met it three times is given up, one to a server that never answered after two.
         backoff_s: First pause between two tries; doubles, with full jitter, up to `backoff_max_s`.
         backoff_max_s: Longest pause that asyncref chooses itself; a server's Retry-After may exceed it.
         retry_after_max_s: Longest pause that a server may ask for; the request that is told to wait longer fails at once.

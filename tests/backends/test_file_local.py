@@ -13,13 +13,14 @@ import pyarrow as pa
 import pytest
 
 import asyncref
-from asyncref.backends.file import FileBackend, listing, local, named
+from asyncref.backends.file import FileBackend, local, named, subtrees
 from asyncref.backends.file.hashes import Hashes
 from asyncref.backends.file.local import listed_plainly
 from asyncref.backends.file.named import digest_of, digests_of
 from asyncref.engine.scan import Target, scan
-from asyncref.errors import ConnectionFailedError
+from asyncref.errors import ConnectionFailedError, ProtocolError
 from asyncref.model import ListRequest
+from asyncref.testing.place import listed
 
 _entries = pytest.importorskip("asyncref._entries")
 
@@ -129,7 +130,7 @@ async def test_a_page_that_failed_may_be_asked_for_again(tmp_path, monkeypatch):
         raise ConnectionFailedError("hangs", uri="file:///")
 
     with monkeypatch.context() as patch:
-        patch.setattr(listing, "subtree", hang)
+        patch.setattr(subtrees, "subtree", hang)
         with pytest.raises(ConnectionFailedError):
             await backend.list_page(following)
     second = await backend.list_page(following)
@@ -137,6 +138,42 @@ async def test_a_page_that_failed_may_be_asked_for_again(tmp_path, monkeypatch):
     assert sorted(page.first for page in (first, second, third)) == [
         f"{tmp_path}/{name}" for name in ("a/1", "b/2", "c/3")
     ]
+    await backend.aclose()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 8])
+async def test_folders_shared_by_two_threads_come_once_each_whatever_their_size(tmp_path, threads):
+    """Some fit into half a page, some into a whole one, one into none; folders lie in folders."""
+    sizes = {"a": 700, "b/c": 601, "b/d": 1200, "e": 1201, "f": 0, "g/h/i": 1, "j": 1199}
+    sizes |= {f"many/{number}": number % 90 for number in range(100)}
+    for name, files in sizes.items():
+        (tmp_path / name).mkdir(parents=True)
+        for number in range(files):
+            (tmp_path / name / str(number)).touch()
+    (tmp_path / "b/link").symlink_to(tmp_path / "a/0")
+    backend = FileBackend(threads=threads)
+    listing = await listed(backend, ListRequest(prefix=f"{tmp_path}/", limit=1200))
+    wanted = {f"{tmp_path}/{name}/{number}" for name, files in sizes.items() for number in range(files)}
+    assert set(listing.rows) == wanted | {f"{tmp_path}/b/link"}
+    assert all(page.batch.num_rows <= 1200 for page in listing.pages)
+    assert all(page.batch.column(0).to_pylist() == sorted(page.batch.column(0).to_pylist()) for page in listing.pages)
+    assert len(listing.pages) < 40
+    for key, row in list(listing.rows.items())[::50]:
+        modified = os.stat(key).st_mtime  # noqa: PTH116  no pathlib in async functions
+        assert (row["size"], row["modified"].timestamp()) == (0, pytest.approx(modified, abs=1e-5))
+    await backend.aclose()
+
+
+async def test_a_page_of_a_listing_that_has_ended_is_an_error(tmp_path):
+    for number in range(3):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "a").touch()
+    backend = FileBackend(threads=1)
+    first = await backend.list_page(ListRequest(prefix=f"{tmp_path}/", limit=1))
+    following = ListRequest(prefix=f"{tmp_path}/", limit=1, cursor=first.cursor)
+    await backend.list_page(following)
+    with pytest.raises(ProtocolError, match="has ended"):
+        await backend.list_page(following)
     await backend.aclose()
 
 

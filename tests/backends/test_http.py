@@ -563,6 +563,26 @@ async def test_a_json_index_that_ends_with_its_connection_is_not_taken_for_whole
             await asyncref.scan(f"{server.url}/d/", limits=QUICK)
 
 
+async def test_a_server_that_never_answers_is_given_up_and_told_of_meanwhile(caplog):
+    hasty = Limits(backoff_s=0.001, idle_timeout_s=0.2)
+    async with scripted(lambda _: Said(silent=True)) as server:
+        for uri in (f"{server.url}/d/", f"{server.url}/f"):
+            server.asked.clear()
+            with caplog.at_level("INFO", logger="asyncref.flow"), pytest.raises(BrokenBodyError, match=r"0\.2 s"):
+                await asyncref.scan(uri, limits=hasty)
+            assert len(server.asked) == 2
+    assert len([record for record in caplog.records if "try 1 of it" in record.message]) == 2
+
+
+async def test_files_that_are_never_answered_for_end_a_scan_whose_index_came():
+    index = b'[{"name":"a","type":"file","size":1},{"name":"b","type":"file","size":1}]'
+    answers = {"/d/": Said(body=index, headers={"Content-Type": "application/json"})}
+    async with scripted(lambda asked: answers.get(asked.target, Said(silent=True))) as server:
+        with pytest.raises(BrokenBodyError, match=r"/d/[ab]"):
+            await asyncref.scan(f"{server.url}/d/", limits=Limits(backoff_s=0.001, idle_timeout_s=0.2))
+        assert len(server.asked) == 1 + 2 * 2
+
+
 async def test_another_etag_in_mid_fetch_is_a_change():
     async with scripted(lambda _: Said(body=b"x", headers={"ETag": '"2"'})) as server:
         backend = open_backend(parse(f"{server.url}/f"))

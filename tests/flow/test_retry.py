@@ -91,6 +91,44 @@ async def test_an_outage_without_an_end_is_an_error(attempts: int) -> None:
     assert (meter.requests["get"] == 2) == (attempts == 1)
 
 
+@pytest.mark.parametrize(("answered", "tries"), [(False, 2), (True, 3)])
+async def test_silence_ends_a_request_before_its_tries_are_used_up_and_is_told_of(
+    answered: bool, tries: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    lane, meter = made(Limits(attempts=8, backoff_s=0.0001, idle_timeout_s=0.02))
+    troubles: list[str] = []
+
+    async def send() -> int:
+        troubles.append(meter.trouble)
+        await asyncio.sleep(0.02)
+        raise BrokenBodyError("no answer", uri="http://h/")
+
+    if answered:
+        await lane.call(answering(7))
+    with caplog.at_level("INFO", logger="asyncref.flow"), pytest.raises(BrokenBodyError):
+        await lane.call(send)
+    assert meter.requests["get"] == tries + answered
+    assert [record.message for record in caplog.records] == [
+        f"get http://h/: no answer; try {number} of it, after 0 s" for number in range(1, tries)
+    ]
+    assert troubles == ["", *["asked again, after 0 s: no answer"] * (tries - 1)]
+
+
+async def test_trouble_is_over_once_an_answer_comes() -> None:
+    lane, meter = made(Limits(backoff_s=0.0001, idle_timeout_s=0.001))
+    answers = iter([ConnectionFailedError("gone")])
+
+    async def send() -> int:
+        await asyncio.sleep(0.002)
+        for answer in answers:
+            raise answer
+        assert meter.trouble
+        return 7
+
+    assert await lane.call(send) == 7
+    assert not meter.trouble
+
+
 async def test_a_try_that_brought_bytes_is_not_counted() -> None:
     lane, meter = made()
     came = 0

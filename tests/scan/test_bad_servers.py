@@ -221,7 +221,7 @@ async def test_a_server_that_listens_and_never_speaks_is_an_error_within_the_bou
         server.lie, server.lies_at = sent(silent=True), None
         with pytest.raises((BrokenBodyError, ConnectionFailedError), match=r"0\.2 s"):
             await scanned(server)
-        assert server.requests["list"] == HASTY.attempts
+        assert server.requests["list"] == 2 < HASTY.attempts  # what never answered is not waited for at length
 
 
 @pytest.mark.parametrize("versions", [0, 2])

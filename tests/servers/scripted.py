@@ -27,12 +27,14 @@ class Said:
         body: Its body; not sent to a HEAD.
         headers: Besides the length.
         raw: Send exactly these bytes and hang up.
+        silent: Send nothing until the client hangs up.
     """
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     raw: bytes | None = None
+    silent: bool = False
 
 
 Script = Callable[[Asked], Said]
@@ -70,6 +72,9 @@ async def scripted(
                 asked = _parsed(head)
                 serving.asked.append(asked)
                 said = answer(asked)
+                if said.silent:
+                    await reader.read()
+                    break
                 if said.raw is not None:
                     writer.write(said.raw)
                     break

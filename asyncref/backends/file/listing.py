@@ -6,12 +6,11 @@ import asyncio
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
 
-import anyio
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,10 +18,10 @@ from asyncref.backends.file.failure import path_of, translated
 from asyncref.backends.file.folder import FOLDER, LINK, Names, Rows, Scan, look_at, shown, text_of
 from asyncref.backends.file.ground import MOUNT_HINT, Ground, Mounts
 from asyncref.backends.file.hashes import Hashes
-from asyncref.backends.file.local import LocalDisks, Subtree, subtree
 from asyncref.backends.file.named import digest_of, digests_of
-from asyncref.backends.file.threads import Threads
-from asyncref.errors import AsyncrefError, ContainerNotFoundError, NotFoundError, ProtocolError
+from asyncref.backends.file.subtrees import QUICK_FOLDERS, Subtrees
+from asyncref.backends.file.threads import Threads, gather
+from asyncref.errors import ContainerNotFoundError, NotFoundError
 from asyncref.model import Cursor, ListRequest, Page
 
 T = TypeVar("T")
@@ -30,8 +29,6 @@ _FOLDERS_KEPT: Final = 8
 _RESOLVED_KEPT: Final = 4096
 _PROBE_NAMES: Final = 8
 _SHARE_NAMES: Final = 64
-_SUBTREE: Final = "subtree"  # a page of names has hex there
-_QUICK_FOLDERS: Final = 2  # more threads than that quarrel over the interpreter's lock where nothing is waited for
 # A name of a local folder costs 6 µs in one thread and 15 µs spread over 32 (2 cores, tmpfs); over NFS a round trip.
 _SLOW_STAT_S: Final = 100e-6
 
@@ -51,26 +48,23 @@ class Listing:
         self._names: OrderedDict[str, Names] = OrderedDict()
         self._resolved: OrderedDict[str, bytes] = OrderedDict()
         self._links: set[str] = set()
-        self._waiting: dict[str, list[bytes]] = {}
-        self._turns = asyncio.Semaphore(_QUICK_FOLDERS)
+        self._turns = asyncio.Semaphore(QUICK_FOLDERS)
         self._shares = asyncio.Semaphore(2 * threads.most)  # of a page of 10,000 names there are 157
         self._slow = False
-        self._disks = LocalDisks()
+        self._subtrees = Subtrees(threads, mounts, ground, self._turns, partial(self._require, device=None))
 
     async def page(self, request: ListRequest) -> Page:
         """Part of one folder, sorted. See `FileBackend.list_page`."""
         prefix = request.prefix if request.prefix.endswith("/") else f"{request.prefix}/"
-        if request.cursor is not None and request.cursor.marker in self._waiting:
-            page = await self._subtree_page(prefix, self._waiting[request.cursor.marker].copy(), request.limit)
-            assert page is not None  # only a subtree's first folder can be unfit
-            del self._waiting[request.cursor.marker]  # not before: a page that fails may be asked for again
-            return page
-        if request.cursor is not None and request.cursor.state == _SUBTREE:
-            raise ProtocolError("the listing that this page belongs to has ended", uri=f"file://{prefix}")
-        if request.cursor is None and not self._slow and not self._mounts.divide(prefix):
-            page = await self._subtree_page(prefix, [b""], request.limit)
-            if page is not None:
-                return page
+        begins = request.cursor is None and not self._slow and not self._mounts.divide(prefix)
+        if begins or self._subtrees.holds(request):
+            found = await self._subtrees.page(prefix, request, self.hashes)
+            if found is not None:
+                self._resolved |= found.resolved
+                while len(self._resolved) > max(_RESOLVED_KEPT, len(found.resolved)):
+                    self._resolved.popitem(last=False)
+                self._links.update(found.links)
+                return found.page
         names = self._names.get(prefix) if request.cursor else None
         if names is None:
             names, first = await self._begin(prefix, request)
@@ -119,7 +113,7 @@ class Listing:
     def clear(self) -> None:
         """Forget all folders."""
         self._names.clear()
-        self._waiting.clear()
+        self._subtrees.clear()
         self._resolved.clear()
         self._links.clear()
 
@@ -130,45 +124,6 @@ class Listing:
             self._names[prefix] = names
             if len(self._names) > _FOLDERS_KEPT:
                 self._names.popitem(last=False)
-
-    async def _subtree_page(self, prefix: str, waiting: list[bytes], most: int) -> Page | None:
-        """Some of a subtree at once, where it lies on a local disk; what is left of it waits under the page's marker."""
-        async with self._turns:
-            found = await self._threads.run(partial(self._subtree, prefix, waiting, most))
-        if found is None:
-            return None
-        tree, batch, resolved = found
-        for folder in tree.inside:
-            self._resolved[f"{prefix}{folder.decode()}"] = resolved + folder
-        while len(self._resolved) > max(_RESOLVED_KEPT, len(tree.inside)):
-            self._resolved.popitem(last=False)
-        self._links.update(f"{prefix}{shown(name)}" for name in tree.links)
-        keys = batch.column(0)
-        cursor = Cursor(f"{prefix}{tree.waiting[-1].decode()}", state=_SUBTREE) if tree.waiting else None
-        if cursor is not None:
-            self._waiting[cursor.marker] = tree.waiting
-        return Page(
-            batch=batch,
-            first=keys[0].as_py() if len(keys) else None,
-            last=keys[-1].as_py() if len(keys) else None,
-            cursor=cursor,
-            folders=tuple(f"{prefix}{folder.decode()}" for folder in tree.left),
-            seen=len(keys),
-            refused=tuple(tree.rows.refused),
-            skipped=dict(tree.rows.skipped),
-        )
-
-    def _subtree(self, prefix: str, waiting: list[bytes], most: int) -> tuple[Subtree, pa.RecordBatch, bytes] | None:
-        here = self._mounts.here(prefix)
-        path = path_of(here)
-        if waiting == [b""]:
-            self._ground.seen(here)
-        tree = subtree(prefix, path, self._disks, waiting, most=most)
-        if tree is None:
-            return None
-        if tree.rows.skipped["vanished"]:
-            self._require(prefix, None)
-        return tree, tree.batch(prefix, self.hashes), os.path.realpath(path).rstrip(b"/") + b"/"
 
     async def _begin(self, prefix: str, request: ListRequest) -> tuple[Names, tuple[Rows, int]]:
         """All names of a folder and, where that is quick, its files in the same call."""
@@ -189,7 +144,7 @@ class Listing:
         """Once a folder turns out to be slow, as many are read at once as there are threads."""
         if not self._slow and opened.names is not None and opened.first is not None:
             self._slow = opened.first[1] < min(len(opened.names), _PROBE_NAMES + 1)
-            for _ in range(self._threads.most - _QUICK_FOLDERS if self._slow else 0):
+            for _ in range(self._threads.most - QUICK_FOLDERS if self._slow else 0):
                 self._turns.release()
 
     def _open(self, prefix: str, request: ListRequest) -> _Opened:
@@ -227,7 +182,7 @@ class Listing:
         """Spread over the threads what is left to be looked at."""
         shares = [slice(start, start + _SHARE_NAMES) for start in range(done, len(names), _SHARE_NAMES)]
         calls = [partial(self._look, prefix, names[share], kinds[share]) for share in shares]
-        for share in await _gather([partial(self._look_in_turn, call) for call in calls]):
+        for share in await gather([partial(self._look_in_turn, call) for call in calls]):
             rows.extend(share)
         return rows
 
@@ -268,22 +223,3 @@ def _folders(prefix: str, names: list[bytes], kinds: list[int]) -> Iterator[str]
     for name, kind in zip(names, kinds, strict=True):
         if kind == FOLDER and (text := text_of(name)) is not None:
             yield f"{prefix}{text}/"
-
-
-async def _gather(calls: list[Callable[[], Awaitable[Rows]]]) -> list[Rows]:
-    """The results in order; the first failure itself, not a group of one."""
-    results = [Rows() for _ in calls]
-    failures: list[AsyncrefError] = []
-
-    async def one(index: int) -> None:
-        try:
-            results[index] = await calls[index]()
-        except AsyncrefError as error:
-            failures.append(error)
-
-    async with anyio.create_task_group() as group:
-        for index in range(len(calls)):
-            group.start_soon(one, index)
-    if failures:
-        raise failures[0]
-    return results

@@ -104,6 +104,24 @@ class Subtree:
         """Where the last key ends."""
         return self._length
 
+    @property
+    def count(self) -> int:
+        """Files of either kind."""
+        return self.files + len(self.rows.names)
+
+    def join(self, other: Subtree) -> None:
+        """Add what another one found, but for what it waits with."""
+        self._keys += other._keys
+        ends = np.frombuffer(b"".join(other._ends[1:]), np.int32)
+        self._ends.append((ends + np.int32(self._length)).tobytes())
+        self._states += other._states
+        self._length += other._length
+        self.files += other.files
+        self.rows.extend(other.rows)
+        self.links += other.links
+        self.inside += other.inside
+        self.left += other.left
+
     def add(self, read: _Read) -> None:
         """Add a folder's files."""
         self._keys.append(read.keys)
@@ -143,7 +161,9 @@ class _Read(NamedTuple):
     others: bytes
 
 
-def subtree(prefix: str, path: bytes, disks: LocalDisks, waiting: list[bytes], *, most: int) -> Subtree | None:
+def subtree(
+    prefix: str, path: bytes, disks: LocalDisks, waiting: list[bytes], *, most: int, folders: int | None = None
+) -> Subtree | None:
     """Read a folder and folders below it until `most` files are found or 0.2 s have passed.
 
     A folder that is not on a local disk, holds too many files or cannot be read is left to be asked for by itself.
@@ -154,12 +174,13 @@ def subtree(prefix: str, path: bytes, disks: LocalDisks, waiting: list[bytes], *
         disks: Of this machine.
         waiting: Folders to begin with, the first one last: at first the folder itself, which is empty.
         most: Files.
+        folders: Read no more than so many.
 
     Returns:
         None if the folder itself is such a one.
     """
     found, late_s = Subtree(waiting=waiting), time.perf_counter() + _SLICE_S
-    while waiting and time.perf_counter() < late_s:
+    while waiting and len(found.inside) != folders and time.perf_counter() < late_s:
         folder = waiting.pop()
         try:
             below = _read(found, prefix, path, folder, disks, most=most)
@@ -170,7 +191,7 @@ def subtree(prefix: str, path: bytes, disks: LocalDisks, waiting: list[bytes], *
             waiting += reversed(below)
         elif not folder:
             return None
-        elif found.files or found.rows.names:
+        elif found.count:
             waiting.append(folder)  # there may be room for it in a page of its own
             break
         else:
@@ -184,7 +205,7 @@ def _read(
     """Add one folder's files; its folders. None, and nothing is added, where it is to be left."""
     if os.stat(path + folder).st_dev not in disks:  # noqa: PTH116  bytes paths, whatever the locale
         return None
-    room = most - found.files - len(found.rows.names)
+    room = most - found.count
     read = _listed(path + folder, prefix.encode() + folder, found.end, room)
     if read is None:
         return None

@@ -10,12 +10,14 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Final, Generic, TypeVar
 
-from asyncref.errors import ConnectionFailedError
+import anyio
+
+from asyncref.errors import AsyncrefError, ConnectionFailedError
 
 T = TypeVar("T")
 _HINT: Final = "see whether the server of its mount answers"
@@ -164,3 +166,22 @@ class Threads:
     def _hangs(self) -> ConnectionFailedError:
         text = f"the file system hangs: a call has not returned within {self._patience_s:g} s"
         return ConnectionFailedError(text, uri=self._uri, hint=_HINT)
+
+
+async def gather(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+    """The results in order; the first failure itself, not a group of one."""
+    results: dict[int, T] = {}
+    failures: list[AsyncrefError] = []
+
+    async def one(index: int) -> None:
+        try:
+            results[index] = await calls[index]()
+        except AsyncrefError as error:
+            failures.append(error)
+
+    async with anyio.create_task_group() as group:
+        for index in range(len(calls)):
+            group.start_soon(one, index)
+    if failures:
+        raise failures[0]
+    return [results[index] for index in range(len(calls))]

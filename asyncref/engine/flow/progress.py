@@ -48,6 +48,7 @@ class Meter:
         listed: What became of every row of a scan's listings.
         failed: Entries that failed.
         notes: Sentences for the user.
+        trouble: What a request that took long ended in, while it is asked again; empty once that succeeds.
         started_s: Monotonic time of the start.
         states: By kind of request and container, a call that gives the limits' state.
     """
@@ -64,6 +65,7 @@ class Meter:
     listed: Tally = field(default_factory=Tally)
     failed: int = 0
     notes: list[str] = field(default_factory=list)
+    trouble: str = ""
     started_s: float = field(default_factory=time.monotonic)
     states: dict[str, Callable[[], dict[str, float | int]]] = field(default_factory=dict, repr=False)
 

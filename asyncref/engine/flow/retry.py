@@ -5,9 +5,10 @@ The SDKs' own retries are off: two adaptive loops around one socket fight.
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final, TypeVar
 
@@ -28,10 +29,16 @@ from asyncref.errors import (
 from asyncref.model import Limits
 
 T = TypeVar("T")
+_log = logging.getLogger("asyncref.flow")
 
 _OUTAGE: Final = 600
 """A server that has answered before is borne with for so many `backoff_s`: a minute, by default."""
 _PROGRESS_BYTES: Final = 2**16
+_SILENCES: Final = 3
+"""Tries of a request that may end in silence (`idle_timeout_s`): what hangs so often is no outage of a moment."""
+_FIRST_SILENCES: Final = 2
+"""The same where the server never answered: mostly something else listens there, or a firewall drops what is sent."""
+_SLOW_S: Final = 5.0  # a try that took so long is told of, since nothing else is to be seen meanwhile
 _ODD: Final = 2
 """Pages that cannot be read and are asked for again: what stands between sends a web page now and then."""
 _MOST_DOUBLINGS: Final = 60  # a larger power of two is no float at some point
@@ -86,7 +93,8 @@ class Lane:
         and given back between tries. A refused request goes to the end of the queue, which moves at the rate
         that the server was found to allow; sleeping as well would leave that rate unused. Only a request that
         is refused again and again sleeps, and so does one that failed in another way. Where the server refuses
-        everything, the first error comes once the pauses of `limits.attempts` tries would have passed.
+        everything, the first error comes once the pauses of `limits.attempts` tries would have passed. Silence ends a
+        request sooner: after three tries that took `limits.idle_timeout_s`, two where the server never answered.
 
         Args:
             send: Sends it once.
@@ -121,16 +129,24 @@ class Lane:
                 raise
             else:
                 controller.succeeded(monotonic(), sent_s)
+                meter.trouble = ""
                 return result
             finally:
                 gate.release()
             failed = failed or _Failed(monotonic())
-            failed.once_more(came(), is_odd=isinstance(failure, ProtocolError))
-            if self._refuses_everything() or self._is_in_vain(failed):
-                raise failure
-            meter.retries += 1
+            self._count(failed, failure, came(), monotonic() - sent_s)
             if failed.tries > _AT_ONCE or not isinstance(failure, ThrottledError):
                 await anyio.sleep(_jittered_s(failed.tries, self._limits))
+
+    def _count(self, failed: _Failed, failure: AsyncrefError, came_bytes: int, took_s: float) -> None:
+        """Count one more try that failed; raise its error unless there is to be another one."""
+        failed.once_more(came_bytes, took_s, is_odd=isinstance(failure, ProtocolError))
+        if self._refuses_everything() or self._is_in_vain(failed):
+            raise failure
+        self._meter.retries += 1
+        if took_s >= min(_SLOW_S, self._limits.idle_timeout_s):
+            self._meter.trouble = f"asked again, after {took_s:.0f} s: {failure.message}"
+            _log.info("%s %s; try %d of it, after %.0f s", self.kind, failure, failed.tries, took_s)
 
     def statistics(self) -> dict[str, float | int]:
         """The controller's state, and how many requests wait for their turn."""
@@ -154,7 +170,10 @@ class Lane:
     def _is_in_vain(self, failed: _Failed) -> bool:
         outage_s = 0.0 if failed.odd else self._outage_s
         is_tried = failed.tries >= self._limits.attempts and monotonic() - failed.since_s >= outage_s
-        return is_tried or failed.odd > _ODD
+        silences = _SILENCES if self.controller.rate.accepted else _FIRST_SILENCES
+        silence_s = 0.9 * self._limits.idle_timeout_s  # timers are not exact
+        is_silent = sum(took_s >= silence_s for took_s in failed.took_s) >= silences
+        return is_tried or is_silent or failed.odd > _ODD
 
     @property
     def _outage_s(self) -> float:
@@ -178,14 +197,17 @@ class _Failed:
     since_s: float
     tries: int = 0
     odd: int = 0
+    took_s: list[float] = field(default_factory=list)
     _had_bytes: int = 0
 
-    def once_more(self, came_bytes: int, *, is_odd: bool) -> None:
+    def once_more(self, came_bytes: int, took_s: float, *, is_odd: bool) -> None:
         """Another one failed, with so many bytes of the answer here by now, or could not be read."""
         self.tries += 1
         self.odd += is_odd
+        self.took_s.append(took_s)
         if came_bytes - self._had_bytes >= _PROGRESS_BYTES:
             self.tries, self.since_s, self._had_bytes = 1, monotonic(), came_bytes
+            self.took_s.clear()
 
 
 def _too_long(error: ThrottledError) -> ThrottledError:
