@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
@@ -12,11 +11,11 @@ from typing import Final
 from asyncref.backends.azure.access import Access, Call
 from asyncref.backends.azure.answers import Asked, moment
 from asyncref.backends.base import Body
-from asyncref.errors import BrokenBodyError, NotFoundError, ProtocolError
+from asyncref.errors import NotFoundError, ProtocolError
 from asyncref.model import Answer, Pin, ReadRequest
+from asyncref.net.stretches import counted, stretch_of
 
 _NEEDS: Final = "reading needs the role Storage Blob Data Reader, or a SAS with permission r"
-_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _PARTIAL: Final = 206
 _MD5_BYTES: Final = 16
 
@@ -57,7 +56,7 @@ async def read(access: Access, request: ReadRequest) -> AsyncIterator[Body]:
         if response.headers.get("x-ms-resource-type") == "directory":
             raise NotFoundError("a folder, not a blob", uri=asked.uri)
         answer = _answer(response.status, response.headers, asked)
-        yield Body(answer, _counted(access.chunks(response, url, asked), answer, asked))
+        yield Body(answer, counted(access.chunks(response, url, asked), answer, uri=asked.uri))
 
 
 def _asked(access: Access, key: str, version: str | None) -> Asked:
@@ -81,20 +80,8 @@ def _check_version(headers: Mapping[str, str], version: str | None, asked: Asked
 
 def _answer(status: int, headers: Mapping[str, str], asked: Asked) -> Answer:
     request_id = headers.get("x-ms-request-id")
-    length = int(headers["Content-Length"]) if headers.get("Content-Length", "").isdigit() else None
-    start, stop, total = 0, length, length
-    if status == _PARTIAL:
-        found = _RANGE.fullmatch(headers.get("Content-Range", ""))
-        if found is None:
-            raise ProtocolError("a part without its range", uri=asked.uri, request_id=request_id)
-        start, stop = int(found[1]), int(found[2]) + 1
-        total = None if found[3] == "*" else int(found[3])
-        if length is not None and length != stop - start:
-            raise ProtocolError("a part of another length than its range", uri=asked.uri, request_id=request_id)
     return Answer(
-        start=start,
-        stop=stop,
-        total=total,
+        *stretch_of(status, headers, uri=asked.uri, request_id=request_id),
         etag=headers.get("ETag"),
         version=headers.get("x-ms-version-id"),
         checksum=_md5(headers.get("x-ms-blob-content-md5" if status == _PARTIAL else "Content-MD5")),
@@ -109,14 +96,3 @@ def _md5(text: str | None) -> str | None:
     except binascii.Error:
         return None
     return f"md5:{raw.hex()}" if len(raw) == _MD5_BYTES else None
-
-
-async def _counted(chunks: AsyncIterator[bytes], answer: Answer, asked: Asked) -> AsyncIterator[bytes]:
-    """The same bytes; an end before the announced length is an error."""
-    left = None if answer.stop is None else answer.stop - answer.start
-    async for chunk in chunks:
-        if left is not None:
-            left -= len(chunk)
-        yield chunk
-    if left:
-        raise BrokenBodyError(f"{left} bytes are missing", uri=asked.uri, request_id=answer.request_id)

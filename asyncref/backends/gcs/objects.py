@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -15,11 +14,11 @@ from asyncref.backends.base import Body
 from asyncref.backends.gcs.access import Access, Call, object_path
 from asyncref.backends.gcs.answers import Asked, request_id
 from asyncref.backends.gcs.page import ITEM, OddPageError, pins_of
-from asyncref.errors import BrokenBodyError, NotFoundError, ProtocolError
+from asyncref.errors import NotFoundError, ProtocolError
 from asyncref.model import Answer, Pin, ReadRequest
 from asyncref.net.response import Response
+from asyncref.net.stretches import counted, stretch_of
 
-_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _PARTIAL: Final = 206
 # Without it, objects with Content-Encoding: gzip come decompressed, without length and deaf to ranges
 # (Cloud Storage's documentation, "Transcoding of gzip-compressed files").
@@ -66,7 +65,7 @@ async def read(access: Access, request: ReadRequest) -> AsyncIterator[Body]:
         headers["If-Match"] = request.if_match
     async with access.request(Call(asked, object_path(request.key), query, headers)) as (response, url):
         answer = _answer(response, request, asked)
-        yield Body(answer, _counted(access.chunks(response, url, asked), answer, asked))
+        yield Body(answer, counted(access.chunks(response, url, asked), answer, uri=asked.uri))
 
 
 async def versioning(access: Access) -> bool:
@@ -96,26 +95,15 @@ def _answer(response: Response, request: ReadRequest, asked: Asked) -> Answer:
     stored = headers.get("x-goog-stored-content-encoding", "identity")
     if stored == "gzip" and headers.get("Content-Encoding") != "gzip":
         raise ProtocolError("the server decompressed the object on its way", uri=asked.uri, request_id=said)
-    length = _number(headers.get("Content-Length"))
-    start, stop, total = 0, length, length
-    if response.status == _PARTIAL:
-        found = _RANGE.fullmatch(headers.get("Content-Range", ""))
-        if found is None:
-            raise ProtocolError("a part without its range", uri=asked.uri, request_id=said)
-        start, stop = int(found[1]), int(found[2]) + 1
-        total = None if found[3] == "*" else int(found[3])
-        if length is not None and length != stop - start:
-            raise ProtocolError("a part of another length than its range", uri=asked.uri, request_id=said)
-    elif total is None:
-        total = _number(headers.get("x-goog-stored-content-length"))
+    stretch = stretch_of(response.status, headers, uri=asked.uri, request_id=said)
+    if response.status != _PARTIAL and stretch.total is None:
+        stretch = stretch._replace(total=_number(headers.get("x-goog-stored-content-length")))
     etag = headers.get("ETag", "").strip('"') or None  # as the JSON API writes it; fake-gcs-server quotes it here
     generation = headers.get("x-goog-generation")
     if request.version is not None and generation == request.version and etag != request.if_match:
         etag = None  # the generation proves the bytes; the ETag tells of newer metadata
     return Answer(
-        start=start,
-        stop=stop,
-        total=total,
+        *stretch,
         etag=etag,
         version=generation,
         checksum=_checksum(",".join(headers.getall("x-goog-hash", ()))),
@@ -137,14 +125,3 @@ def _checksum(hashes: str) -> str | None:
             except binascii.Error:
                 continue  # an extra that the server garbled; the pin does not rest on it
     return None
-
-
-async def _counted(chunks: AsyncIterator[bytes], answer: Answer, asked: Asked) -> AsyncIterator[bytes]:
-    """The same bytes; an end before or after the announced length is an error."""
-    left = None if answer.stop is None else answer.stop - answer.start
-    async for chunk in chunks:
-        if left is not None:
-            left -= len(chunk)
-        yield chunk
-    if left:
-        raise BrokenBodyError(f"{left} bytes are missing", uri=asked.uri, request_id=answer.request_id)

@@ -17,7 +17,8 @@ from asyncref.backends.http.answers import FOLDER, answer_of, ends_by_itself, pi
 from asyncref.backends.http.index import Index
 from asyncref.backends.http.settings import WebSettings, read_settings
 from asyncref.errors import BrokenBodyError, NotFoundError, ProtocolError, UnsupportedError
-from asyncref.model import PAGE_SCHEMA, Answer, Cursor, Limits, ListRequest, Page, Pin, ReadRequest, Source
+from asyncref.model import PAGE_SCHEMA, Cursor, Limits, ListRequest, Page, Pin, ReadRequest, Source
+from asyncref.net.stretches import counted
 from asyncref.uri import Reference
 
 __all__ = ["HttpBackend", "open_http"]
@@ -163,8 +164,8 @@ class HttpBackend:
         uri = self.reference(request.key)
         async with self._web.request(Call(request.key, headers=headers)) as (response, url):
             answer = answer_of(response.status, response.headers, uri=uri)
-            chunks = self._web.chunks(response, url, uri)
-            yield Body(answer, _counted(chunks, answer, uri, marked=ends_by_itself(response.headers)))
+            chunks = counted(self._web.chunks(response, url, uri), answer, uri=uri)
+            yield Body(answer, _to_its_end(chunks, uri, marked=ends_by_itself(response.headers)))
 
     async def aclose(self) -> None:
         """Close the pool. Idempotent."""
@@ -223,15 +224,10 @@ def _batch(keys: list[str], found: Index, start: int, stop: int) -> pa.RecordBat
     return pa.RecordBatch.from_arrays(arrays, schema=PAGE_SCHEMA)
 
 
-async def _counted(chunks: AsyncIterator[bytes], answer: Answer, uri: str, *, marked: bool) -> AsyncIterator[bytes]:
-    """The same bytes; an end that nothing marks, or before the announced length, is an error."""
-    left = None if answer.stop is None else answer.stop - answer.start
+async def _to_its_end(chunks: AsyncIterator[bytes], uri: str, *, marked: bool) -> AsyncIterator[bytes]:
+    """The same bytes; an end that nothing marks is an error."""
     async for chunk in chunks:
-        if left is not None:
-            left -= len(chunk)
         yield chunk
-    if left:
-        raise BrokenBodyError(f"{left} bytes are missing", uri=uri, request_id=answer.request_id)
     if not marked:
         raise ProtocolError(
             "the server marks no end of its answer, by neither length nor chunks, so a cut cannot be told from it",

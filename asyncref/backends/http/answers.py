@@ -10,14 +10,14 @@ from http import HTTPStatus
 from typing import Final
 
 from asyncref import errors
-from asyncref.errors import AsyncrefError, ProtocolError
+from asyncref.errors import AsyncrefError
 from asyncref.model import Answer, Pin
 from asyncref.net.dates import pause_s
+from asyncref.net.stretches import length_of, stretch_of
 
 FOLDER: Final = "folder"
 """The `code` of a `NotFoundError` where a folder lies in a file's stead."""
 
-_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _EMPTY: Final = re.compile(r"bytes \*/(\d+)")
 _LOG_IN: Final = "storage_options: username and password, token, or headers"
 _TABLE: Final[dict[int, tuple[type[AsyncrefError], str, str | None]]] = {
@@ -87,21 +87,9 @@ def pin_of(status: int, headers: Mapping[str, str], *, uri: str) -> Pin:
 
 def answer_of(status: int, headers: Mapping[str, str], *, uri: str) -> Answer:
     """What the answer to a GET says it sends."""
-    length = _length(headers)
-    start, stop, total = 0, length, length
-    if status == HTTPStatus.PARTIAL_CONTENT:
-        found = _RANGE.fullmatch(headers.get("Content-Range", "").strip())
-        if found is None:
-            raise ProtocolError("a part without its range", uri=uri)
-        start, stop = int(found[1]), int(found[2]) + 1
-        total = None if found[3] == "*" else int(found[3])
-        if length is not None and length != stop - start:
-            raise ProtocolError("a part of another length than its range", uri=uri)
     etag = headers.get("ETag") or None
     return Answer(
-        start=start,
-        stop=stop,
-        total=total,
+        *stretch_of(status, headers, uri=uri),
         etag=etag,
         version=None if etag else headers.get("Last-Modified") or None,
         request_id=headers.get("X-Request-Id") or headers.get("CF-Ray"),
@@ -110,7 +98,7 @@ def answer_of(status: int, headers: Mapping[str, str], *, uri: str) -> Answer:
 
 def ends_by_itself(headers: Mapping[str, str]) -> bool:
     """Whether the end of a body is marked, by a length or by chunks; else a cut looks like the end."""
-    return _length(headers) is not None or "chunked" in headers.get("Transfer-Encoding", "").lower()
+    return length_of(headers) is not None or "chunked" in headers.get("Transfer-Encoding", "").lower()
 
 
 def moment(stamp: str | None) -> datetime | None:
@@ -123,15 +111,8 @@ def moment(stamp: str | None) -> datetime | None:
 
 def _size(status: int, headers: Mapping[str, str], uri: str) -> int | None:
     if status == HTTPStatus.OK:
-        return _length(headers)
-    said = headers.get("Content-Range", "").strip()
-    if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and (empty := _EMPTY.fullmatch(said)):
+        return length_of(headers)
+    empty = _EMPTY.fullmatch(headers.get("Content-Range", "").strip())
+    if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and empty is not None:
         return int(empty[1])
-    if found := _RANGE.fullmatch(said):
-        return None if found[3] == "*" else int(found[3])
-    raise ProtocolError("a part without its range", uri=uri)
-
-
-def _length(headers: Mapping[str, str]) -> int | None:
-    length = headers.get("Content-Length", "")
-    return int(length) if length.isascii() and length.isdigit() else None
+    return stretch_of(HTTPStatus.PARTIAL_CONTENT, headers, uri=uri).total

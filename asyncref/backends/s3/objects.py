@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
@@ -14,12 +13,12 @@ from typing import Final
 from asyncref.backends.base import Body
 from asyncref.backends.s3.access import Access, Call
 from asyncref.backends.s3.answers import Asked
-from asyncref.errors import BrokenBodyError, NotFoundError, ProtocolError
+from asyncref.errors import NotFoundError, ProtocolError
 from asyncref.model import Answer, Pin, ReadRequest
 from asyncref.net.dates import date_s
 from asyncref.net.response import Response
+from asyncref.net.stretches import counted, stretch_of
 
-_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _CHECKSUMS: Final = ("sha256", "sha1", "crc32", "crc32c", "crc64nvme")  # those first that need no further library
 _CHECKSUM_HEADERS: Final = frozenset(f"x-amz-checksum-{algorithm}" for algorithm in _CHECKSUMS)
 _PARTIAL: Final = 206
@@ -101,7 +100,7 @@ class Reading:
             response.close()
             raise
         self._response = response
-        chunks = _counted(access.chunks(response, url, asked), answer, asked)
+        chunks = counted(access.chunks(response, url, asked), answer, uri=asked.uri)
         return Body(answer, chunks, access.receiver(response, url, asked))
 
     async def __aexit__(
@@ -119,21 +118,8 @@ def _asked(access: Access, key: str, version: str | None) -> Asked:
 
 def _answer(status: int, headers: Mapping[str, str], asked: Asked) -> Answer:
     request_id = headers.get("x-amz-request-id")
-    said = headers.get("Content-Length", "")
-    length = int(said) if said.isdigit() else None
-    start, stop, total = 0, length, length
-    if status == _PARTIAL:
-        found = _RANGE.fullmatch(headers.get("Content-Range", ""))
-        if found is None:
-            raise ProtocolError("a part without its range", uri=asked.uri, request_id=request_id)
-        start, stop = int(found[1]), int(found[2]) + 1
-        total = None if found[3] == "*" else int(found[3])
-        if length is not None and length != stop - start:
-            raise ProtocolError("a part of another length than its range", uri=asked.uri, request_id=request_id)
     return Answer(
-        start=start,
-        stop=stop,
-        total=total,
+        *stretch_of(status, headers, uri=asked.uri, request_id=request_id),
         etag=headers.get("ETag"),
         version=headers.get("x-amz-version-id"),
         checksum=_checksum(headers) if status != _PARTIAL else None,
@@ -153,14 +139,3 @@ def _checksum(headers: Mapping[str, str]) -> str | None:
             except binascii.Error:
                 continue  # an extra that the server garbled; the pin does not rest on it
     return None
-
-
-async def _counted(chunks: AsyncIterator[bytes], answer: Answer, asked: Asked) -> AsyncIterator[bytes]:
-    """The same bytes; an end before or after the announced length is an error."""
-    left = None if answer.stop is None else answer.stop - answer.start
-    async for chunk in chunks:
-        if left is not None:
-            left -= len(chunk)
-        yield chunk
-    if left:
-        raise BrokenBodyError(f"{left} bytes are missing", uri=asked.uri, request_id=answer.request_id)
