@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from asyncref.backends.base import Body
 from asyncref.engine.fetch import fetch, hedging
-from asyncref.engine.fetch.hedging import Flight, Hedging
+from asyncref.engine.fetch.hedging import Flight, Hedging, Seat
 from asyncref.engine.fetch.plan import Part
 from asyncref.engine.scan import Target, scan
 from asyncref.loaders import stream
@@ -206,3 +207,42 @@ def test_what_failed_as_a_second_request_may_be_sent_again() -> None:
     watch.landed(one, again=False)
     assert watch.late([one], 11.0) == []
     assert watch.flying == 0
+
+
+async def test_a_seat_outlives_the_parts_that_are_ended_in_it() -> None:
+    ends = []
+    with Seat() as seat:
+        for _ in range(3):
+            asyncio.get_running_loop().call_soon(seat.end)
+            try:
+                await anyio.sleep(60)
+            except anyio.get_cancelled_exc_class() as error:
+                ends.append(seat.renew(error))
+        seat.end()
+        assert not seat.renew()  # ended between two parts: nothing had to be interrupted, and the next one is not
+        await anyio.lowlevel.checkpoint()
+        assert not seat.renew()
+    assert ends == [True, True, True]
+
+
+async def test_a_seat_does_not_swallow_who_ends_its_worker() -> None:
+    renewed = []
+
+    async def work() -> None:
+        with Seat() as seat:
+            try:
+                await anyio.sleep(60)
+            except anyio.get_cancelled_exc_class() as error:
+                seat.end()  # at the same time
+                renewed.append(seat.renew(error))
+                raise
+
+    with anyio.move_on_after(0.01) as outer:
+        await work()
+    assert outer.cancelled_caught
+    assert renewed == [False]
+    task = asyncio.ensure_future(work())
+    await anyio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

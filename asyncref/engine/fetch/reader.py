@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import anyio
-from anyio import CancelScope, to_thread
+from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from asyncref.backends.base import Body, Receive
-from asyncref.engine.fetch.hedging import TICK_S, Flight, Hedging, Second
+from asyncref.engine.fetch.hedging import TICK_S, Flight, Hedging, Seat, Second
 from asyncref.engine.fetch.job import Job, Sink
 from asyncref.engine.fetch.plan import Attempt, Part, Step, after, check, found, outcome, request_for
 from asyncref.engine.fetch.sources import Places
@@ -73,8 +73,14 @@ class Reader:
     _windows: list[bytearray] = field(default_factory=list)
     _free_s: float = field(default_factory=time.monotonic)
 
-    async def read(self, job: Job, part: Part, sink: Sink) -> bool:
+    async def read(self, job: Job, part: Part, sink: Sink, seat: Seat) -> bool:
         """Read one part to its end, by whichever attempt is granted.
+
+        Args:
+            job: Its object.
+            part: The part.
+            sink: Where its bytes go.
+            seat: Of the worker; entered by this task.
 
         Returns:
             False if the server ignores ranges, and the object has to be read in one piece.
@@ -83,17 +89,19 @@ class Reader:
             StorageError: No attempt is granted.
             RetryableError: The last try's.
         """
-        scope = CancelScope()
-        flight = Flight(job, part, sink, scope.cancel)
+        flight = Flight(job, part, sink, seat.end)
         self._flights.add(flight)
         try:
-            with scope:
-                return await self._read(job, part, sink, _Cursor(part.start, flight=flight))
+            return await self._read(job, part, sink, _Cursor(part.start, flight=flight))
+        except anyio.get_cancelled_exc_class() as error:
+            if not seat.renew(error):
+                raise
+            return True  # a second request has brought it
         finally:
             self._flights.discard(flight)
             if flight.second is not None:
                 await flight.second.call_off()
-        return True  # a second request has brought it
+                seat.renew()  # it may have come to its end just then
 
     async def hedge(self, group: TaskGroup) -> None:
         """Send second requests for parts that are far slower than their peers, until cancelled.
@@ -149,8 +157,9 @@ class Reader:
         """
         for _ in range(_RESTARTS):
             await sink.restart()
-            if await self.read(job, Part(0, job.pin.size), sink):
-                return
+            with Seat() as seat:
+                if await self.read(job, Part(0, job.pin.size), sink, seat):
+                    return
         raise BrokenBodyError("the body broke off again and again, and the server ignores ranges", uri=job.entry.ref)
 
     async def _send(self, job: Job, attempt: Attempt, part: Part, cursor: _Cursor, sink: Sink) -> bool:

@@ -15,6 +15,7 @@ from anyio import CancelScope
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from asyncref.engine.fetch.checking import Checker
+from asyncref.engine.fetch.hedging import Seat
 from asyncref.engine.fetch.job import Feed, Job, Sink
 from asyncref.engine.fetch.plan import Part
 from asyncref.engine.fetch.reader import Reader
@@ -99,18 +100,19 @@ class Transfer:
             scope.cancel()
 
     async def _work(self, feed: Feed) -> None:
-        while (piece := await feed.take()) is not None:
-            job, part = piece
-            try:
-                if job.error is None:
-                    await self._part(job, part)
-            except Exception as error:  # noqa: BLE001  one entry's failure; `fail` decides what it means
-                job.error = job.error or error
-            job.left -= 1
-            if not job.left:
-                await self._close(job)
+        with Seat() as seat:
+            while (piece := await feed.take()) is not None:
+                job, part = piece
+                try:
+                    if job.error is None:
+                        await self._part(job, part, seat)
+                except Exception as error:  # noqa: BLE001  one entry's failure; `fail` decides what it means
+                    job.error = job.error or error
+                job.left -= 1
+                if not job.left:
+                    await self._close(job)
 
-    async def _part(self, job: Job, part: Part) -> None:
+    async def _part(self, job: Job, part: Part, seat: Seat) -> None:
         if len(job.parts) == 1:
             await self._open(job)
         elif not job.opened:
@@ -119,7 +121,7 @@ class Transfer:
                     await self._open(job)
         if job.sink is None or job.unranged or job.sink.has(part):
             return
-        if not await self.reader.read(job, part, job.sink):
+        if not await self.reader.read(job, part, job.sink, seat):
             job.unranged = True
         elif not job.unranged:
             job.sink.note(part)
