@@ -156,7 +156,7 @@ def _flat(options: Mapping[str, Any] | None, reference: Reference) -> Mapping[st
 
 def _say_listed(page: Page) -> str:
     if not (page.batch.num_rows or page.folders or page.cursor):
-        return "nothing lies under this prefix"
+        return "nothing lies under this prefix, and no object has this name"
     return f"{page.batch.num_rows} {'object' if page.batch.num_rows == 1 else 'objects'} on the first page"
 
 
@@ -205,7 +205,7 @@ class _Visit:
                 lambda page: f"{page.batch.num_rows} version ids on the first page",
                 required=bool(kept),
             )
-        sample = _sample_of(versions) or _sample_of(page) or await self._object_itself()
+        sample = _sample_of(versions) or _sample_of(page) or self._object_itself(page)
         await self._objects(sample, versioned=traits.versioned and kept is not False)
 
     async def _credentials(self, options: Mapping[str, Any]) -> None:
@@ -239,15 +239,17 @@ class _Visit:
                 break
         return page
 
-    async def _object_itself(self) -> _Sample | None:
-        """The reference may be one object that no listing may show."""
+    def _object_itself(self, page: Page | None) -> _Sample | None:
+        """The reference may be one object, where a listing that may not be had, or one of folders, could not show it."""
         key = self.reference.key
-        return _Sample(key, None, None) if key and not key.endswith("/") and not self.given_up else None
+        would_show = page is not None and not self.backend.traits.hierarchical
+        is_object = bool(key) and not key.endswith("/")
+        return _Sample(key, None, None) if is_object and not would_show and not self.given_up else None
 
     async def _objects(self, sample: _Sample | None, *, versioned: bool) -> None:
         if sample is None:
             checks = ("stat", "read", *(("read a version",) if versioned else ()))
-            why = "not tried after the failure above" if self.given_up else "no object here to try it on"
+            why = "not tried after the failure above" if self.given_up else "nothing is there to try it on"
             self.findings += [Finding(check, "skipped", why) for check in checks]
             return
         key = sample.key

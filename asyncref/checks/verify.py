@@ -69,12 +69,18 @@ class VerifyReport:
         """Whether nothing differs, is missing or is there besides. Content that nothing can check does not count."""
         return not any(self.counts.get(verdict) for verdict in ("differs", "missing", "extra"))
 
+    @property
+    def complete(self) -> bool:
+        """Whether the content of every file that is there was compared with something."""
+        return not self.counts.get("unchecked-content")
+
     def to_json(self) -> dict[str, Any]:
         """As JSON values, `schema` first."""
         return {
             "schema": "asyncref.verify/1",
             "folder": str(self.folder),
             "ok": self.ok,
+            "complete": self.complete,
             "counts": dict(sorted(self.counts.items())),
             "files": [
                 {"path": finding.path, "verdict": finding.verdict, "reason": finding.reason}

@@ -11,7 +11,7 @@ from asyncref import verbs
 from asyncref.checks.doctor import doctor as examine
 from asyncref.checks.prices import load as load_prices
 from asyncref.cli.estimating import PricesFile, describe_cost
-from asyncref.cli.exits import DIFFERENT, ERROR
+from asyncref.cli.exits import DIFFERENT, ERROR, INCOMPLETE, in_flags
 from asyncref.cli.naming import Source, qualified
 from asyncref.cli.options import Bounds, Output, Place, Selection, Storage, grouped, reach
 from asyncref.cli.output import emit_fields, emit_json, emit_lines
@@ -69,7 +69,8 @@ def verify(
 ) -> None:
     """Compare a folder with a version, byte for byte.
 
-    Leaves with 3 if anything differs.
+    Leaves with 3 if anything differs, is missing or is there besides; with 4 if nothing does, but no checksum is known of
+    some content (`unchecked-content`), of which then only the size was compared.
     """
     wanted = {**reach(storage, bounds, place), **selection.globs()}
     report = run(
@@ -83,6 +84,8 @@ def verify(
         emit_lines([f"{counts or 'no files'}; {human_bytes(report.bytes)} read in {report.elapsed_s:.1f} s"])
     if not report.ok:
         raise typer.Exit(DIFFERENT)
+    if not report.complete:
+        raise typer.Exit(INCOMPLETE)
 
 
 @app.command("audit")
@@ -125,6 +128,6 @@ def doctor(
     if output.as_json:
         emit_json("asyncref.doctor/1", report.to_json())
     else:
-        emit_lines(str(report).splitlines())
+        emit_lines(in_flags(str(report)).splitlines())
     if not report.ok:
         raise typer.Exit(ERROR)

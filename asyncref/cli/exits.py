@@ -20,6 +20,7 @@ DIFFERENT: Final = 3
 INCOMPLETE: Final = 4
 INTERRUPTED: Final = 130
 
+_OPTION: Final = "--storage-option"
 # What messages say of the Python face, in the words of the command line. An argument's name counts only at a word's
 # begin, lest a part of a key such as `/at=3/` is taken for one.
 _FLAGS: Final = tuple(
@@ -38,6 +39,19 @@ _FLAGS: Final = tuple(
         (r"(at|against|include|registry)=(?=\s|$)", r"--\1"),
         (r"(at|against)=(?=')", r"--\1 "),
         (r"max_objects=(?=\d)", "--max-objects "),
+        (
+            r"storage_options=\{'requester_pays': True, 'project': \.\.\.\}",
+            "--storage-option requester_pays=true --storage-option project=...",
+        ),
+        (
+            "storage_options: username and password, token, or headers",
+            f"{_OPTION} username=... {_OPTION} password=..., or {_OPTION} token=...",
+        ),
+        ("storage_options: verify names", f"{_OPTION} verify=FILE names"),
+        ("storage_options folder_repeats,", f"{_OPTION} folder_repeats=N,"),
+        (r"storage_options \(([\w, ]+)\)", rf"{_OPTION} (\1)"),
+        (r"(account_key|account_name|connection_string|project|sas_token|token)=(?=[\s,]|$)", rf"{_OPTION} \1=..."),
+        (r"token='(\w+)'", rf"{_OPTION} token=\1"),
     )
 )
 

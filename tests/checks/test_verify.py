@@ -93,6 +93,7 @@ async def test_content_that_no_checksum_tells_is_unchecked_and_not_wrong(tmp_pat
     report = await verify(pinned(store), tmp_path)
     assert verdicts(report) == {"a": "unchecked-content"}
     assert report.ok
+    assert not report.complete
 
 
 async def test_a_source_whose_etags_are_no_md5s_is_not_called_damaged(tmp_path: Path) -> None:

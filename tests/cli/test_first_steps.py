@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from asyncref.backends.azure import settings as azure_settings
+from asyncref.backends.azure import tokens as azure_tokens
+from asyncref.backends.gcs import answers as google
+from asyncref.backends.gcs import tokens as google_tokens
+from asyncref.backends.http import access as web_access
+from asyncref.backends.http import answers as web
 from asyncref.cli.exits import in_flags
 from tests.cli.conftest import Cli
 
@@ -140,6 +147,22 @@ def test_verify_asks_how_the_folder_was_fetched(s3_cli: Cli, filled: Fill) -> No
     s3_cli("verify", "m.parquet", "out", "--escape")
 
 
+def test_verify_leaves_with_4_where_nothing_differs_and_nothing_proves_some_content(cli: Cli, tree: Path) -> None:
+    cli("scan", f"file://{tree}/", "--no-checksum", "-o", "names.parquet")
+    found = cli.json("verify", "names.parquet", str(tree), code=4)
+    assert (found["ok"], found["complete"]) == (True, False)
+    assert found["counts"] == {"right": 0, "unchecked-content": 3}
+    (tree / "a.txt").write_bytes(b"longer")
+    found = cli.json("verify", "names.parquet", str(tree), code=3)
+    assert (found["ok"], found["complete"]) == (False, False)
+    cli("scan", f"file://{tree}/", "-o", "content.parquet")
+    found = cli.json("verify", "content.parquet", str(tree))
+    assert (found["ok"], found["complete"]) == (True, True)
+    said = " ".join(cli("verify", "--help").stdout.split())
+    assert "Leaves with 3 if anything differs" in said
+    assert "with 4 if nothing does, but no checksum is known of some content" in said
+
+
 def test_a_target_that_can_be_no_folder_is_an_error_and_not_half_a_fetch(cli: Cli, tree: Path) -> None:
     line = cli.refused("fetch", f"file://{tree}", "/proc/none/here")
     assert "cannot write to /proc/none/here" in line
@@ -193,8 +216,45 @@ def test_a_key_that_looks_like_an_argument_is_left_alone() -> None:
         assert in_flags(text) == text
 
 
+def test_hints_on_credentials_are_in_the_words_of_the_command_line() -> None:
+    """As the backends word them: read from their modules, so that a hint that is worded anew is looked at again."""
+    hints = (
+        azure_tokens._HINT,
+        azure_settings._HINT,
+        google._PAYS,
+        google._LOG_IN,
+        google_tokens._HINT,
+        web._LOG_IN,
+        web_access._VERIFY,
+    )
+    for hint in hints:
+        said = in_flags(hint)
+        rest = re.sub(r"--storage-option \w+=\S+|AZURE_\w+|GOOGLE_\w+", "", said)
+        assert not re.search(r"\w=|storage_options|anon=", rest), said
+    assert in_flags(azure_settings._HINT).startswith(
+        "give --storage-option account_name=..., set AZURE_STORAGE_ACCOUNT"
+    )
+    assert "--storage-option requester_pays=true --storage-option project=..." in in_flags(google._PAYS)
+    assert "--storage-option sas_token=..., " in in_flags(azure_tokens._HINT)
+    assert in_flags("use token='google_default'") == "use --storage-option token=google_default"
+    assert in_flags("from storage_options (key, secret)") == "from --storage-option (key, secret)"
+    assert in_flags("gs://b/token=/project=1") == "gs://b/token=/project=1"
+
+
+def test_doctor_speaks_of_flags_and_tries_nothing_on_nothing(cli: Cli, tree: Path) -> None:
+    (tree / "empty").mkdir()
+    said = cli("doctor", f"file://{tree}/empty/").stdout
+    assert said.count("nothing is there to try it on") == 2
+    lost = cli("doctor", f"file://{tree}/none", code=1).stdout
+    assert "ASYNCREF_MOUNTS=/there=/here" in lost
+    assert "mounts=" not in lost
+
+
 def test_a_glob_in_a_uri_and_an_empty_prefix_are_called_so(s3_cli: Cli, filled: Fill) -> None:
     bucket = filled({"data/a.png": b"x"})
     assert "globs go into --include" in s3_cli.refused("scan", f"s3://{bucket}/*.png")
     assert "--include" not in s3_cli.refused("scan", f"s3://{bucket}/none")
-    assert "nothing lies under this prefix" in s3_cli("doctor", f"s3://{bucket}/none", code=1).stdout
+    said = s3_cli("doctor", f"s3://{bucket}/none").stdout
+    assert "nothing lies under this prefix" in said
+    assert "failed" not in said
+    assert "skipped stat: nothing is there to try it on" in said

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -20,6 +18,7 @@ from asyncref.engine.scan.budget import Budget
 from asyncref.engine.scan.job import Heads, Job, Sink
 from asyncref.engine.scan.pages import Pages
 from asyncref.engine.scan.resume import Resumable
+from asyncref.engine.scan.rooms import Room, open_room
 from asyncref.engine.scan.rows import BadKeys
 from asyncref.engine.scan.spool import Spool
 from asyncref.engine.scan.target import Target
@@ -96,7 +95,7 @@ async def scan(
     job = Job(storage_options, filter, bounds, bad_keys, heads, Budget(max_objects, targets[0].uri), meter, at, against)
     started = datetime.now(UTC)
     kept = Resumable(resume, meter, started, [asdict(target) for target in targets]) if resume is not None else None
-    temporary = Path(await anyio.to_thread.run_sync(partial(tempfile.mkdtemp, prefix="asyncref-spool-")))
+    temporary = await anyio.to_thread.run_sync(open_room)
     spools: list[Spool] = []
     remove = True
     stopped: BaseException | None = None
@@ -104,7 +103,7 @@ async def scan(
         try:
             with one_error():  # a task of its own ends in order, whoever cancels this one
                 async with anyio.create_task_group() as group:
-                    group.start_soon(_list_all, job, targets, spools, temporary, kept)
+                    group.start_soon(_list_all, job, targets, spools, temporary.path, kept)
         except (StorageError, RetryableError, anyio.get_cancelled_exc_class()) as error:
             if not (allow_partial and meter.listed.kept):
                 raise
@@ -182,9 +181,9 @@ def _miscount(manifest: Manifest, *, exact: bool) -> ScanError | None:
     return None
 
 
-def _tidy_up(spools: Sequence[Spool], kept: Resumable | None, temporary: Path, remove: bool) -> None:
+def _tidy_up(spools: Sequence[Spool], kept: Resumable | None, temporary: Room, remove: bool) -> None:
     for spool in spools:
         spool.close(remember=not remove)
     if kept is not None:
         kept.release(remove=remove)
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.close()

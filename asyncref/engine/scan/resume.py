@@ -8,10 +8,10 @@ FOLDER/scan-SHA256/   one for each reference of a scan; gone when its manifest i
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
+import sys
 import zlib
 from collections import Counter
 from collections.abc import Mapping
@@ -30,6 +30,9 @@ from asyncref.engine.flow import Meter
 from asyncref.engine.scan.ledger import Ledger, Span, header, line
 from asyncref.engine.scan.spool import Keep, Spool
 from asyncref.errors import OptionError, ScanError
+
+if sys.platform != "win32":
+    import fcntl
 
 _PIECE_BYTES: Final = 2**20
 KEPT_FOR: Final = timedelta(days=7)
@@ -147,7 +150,8 @@ def _locked(folder: Path) -> FileIO | None:
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if sys.platform != "win32":
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
             return lock
     except BlockingIOError:
