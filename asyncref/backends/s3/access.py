@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 import anyio
 import anyio.to_thread
@@ -27,8 +27,7 @@ _ELSEWHERE: Final = frozenset({301, 307, 400, 403})
 _SKEW_S: Final = 300.0  # S3 refuses 15 minutes; a HEAD's 403 does not say why, its Date does
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One request to a bucket.
 
     Attributes:
@@ -42,8 +41,8 @@ class Call:
     asked: Asked
     method: str = "GET"
     key: str | None = None
-    query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = MappingProxyType({})
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class Access:
@@ -138,7 +137,7 @@ class Access:
     async def _prepare(self, endpoint: Endpoint, signer: Signer, call: Call) -> tuple[str, dict[str, str]]:
         """The finished URL, and the headers with their signature."""
         path = f"{endpoint.path}/{path_of(call.key)}" if call.key is not None else endpoint.path or "/"
-        query = query_of(call.query)
+        query = query_of(call.query) if call.query else ""
         url = f"{endpoint.origin}{path}?{query}" if query else f"{endpoint.origin}{path}"
         sent = dict(call.headers)
         if self.settings.requester_pays:

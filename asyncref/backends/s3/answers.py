@@ -5,9 +5,8 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 from asyncref import errors
 from asyncref.errors import AsyncrefError
@@ -75,8 +74,7 @@ _HINTS: Final[dict[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What a request was for, as its error has to say it.
 
     Attributes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from asyncref.errors import AccessDeniedError, ChangedError, NotFoundError, ProtocolError, StorageError
 from asyncref.model import Answer, Pin, ReadRequest
@@ -21,8 +21,7 @@ and a request's fixed cost (about 0.3 ms of CPU) is spread over 8 MiB or more.""
 _BLOCK_BYTES: Final = 4096  # file systems allocate in blocks: parts that share none do not wait for each other
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """The bytes `start` to `stop` (exclusive) of one object; `stop` None: to an end not known before."""
 
     start: int
@@ -75,8 +74,7 @@ class Step(Enum):
     UNVERSIONED = "unversioned"  # a versioned read was denied: the current object, on condition of the ETag
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One way to ask for a pinned object. A weak ETag is never in `if_match` (RFC 9110 §13.1.1)."""
 
     step: Step
