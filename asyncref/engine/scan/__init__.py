@@ -144,12 +144,18 @@ async def _list_all(
     job: Job, targets: Sequence[Target], spools: list[Spool], temporary: Path, kept: Resumable | None
 ) -> None:
     """List one target after the other, each into a spool of its own."""
-    for index, target in enumerate(targets):
+
+    def sink_of(index: int) -> Sink:
         room = temporary / str(index)
         room.mkdir()
         spool = Spool(room, memory_bytes=min(16 * 2**20, job.limits.memory_bytes))
         spools.append(spool)
-        await job.add(target, Sink(spool.append, spool.discard, partial(kept.open, spool) if kept else None))
+        return Sink(spool.append, spool.discard, partial(kept.open, spool) if kept else None)
+
+    try:
+        await job.add_all(targets, sink_of)
+    finally:
+        await job.aclose()
     if job.wanted and not job.meter.objects:
         job.meter.note("nothing there matches the filter")
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -11,14 +10,13 @@ from typing import Any, Literal, get_args
 
 import anyio
 
-from asyncref import uri as uris
-from asyncref.backends import open_backend
-from asyncref.backends.base import Backend, NamesPaths, Traits, typed_source
+from asyncref.backends.base import Backend, NamesPaths, Traits
 from asyncref.engine.flow import Lanes, Meter, Tally, one_error
 from asyncref.engine.scan.budget import Budget
 from asyncref.engine.scan.feed import Emit, Feed
 from asyncref.engine.scan.hints import hints_of
 from asyncref.engine.scan.ledger import Ledger, remaining
+from asyncref.engine.scan.meeting import Meetings, Met
 from asyncref.engine.scan.moment import moment_of
 from asyncref.engine.scan.outline import outline
 from asyncref.engine.scan.pins import Namer, Pinner
@@ -27,7 +25,7 @@ from asyncref.engine.scan.pushdown import Plan
 from asyncref.engine.scan.rows import BadKeys, RowMaker
 from asyncref.engine.scan.seams import Seams
 from asyncref.engine.scan.spool import UNORDERED
-from asyncref.engine.scan.target import Finder, Listing, Single, Target, single_path, source_of, unpinned
+from asyncref.engine.scan.target import Listing, Single, Target, single_path, source_of, unpinned
 from asyncref.errors import NothingFoundError, OptionError, OrderError
 from asyncref.globs import Filter
 from asyncref.manifest import Manifest
@@ -57,7 +55,7 @@ class Sink:
 
 @dataclass(slots=True)
 class Job:
-    """One scan's settings and what it has counted so far; `add` lists one target after the other.
+    """One scan's settings and what it has counted so far; `add` lists one target after the other. To be closed.
 
     Args:
         storage_options: fsspec's names, flat or by scheme.
@@ -86,6 +84,7 @@ class Job:
     sources: list[Source] = field(default_factory=list)
     in_order: bool = True
     lanes: Lanes = field(init=False)
+    meetings: Meetings = field(init=False)
 
     def __post_init__(self) -> None:
         self.lanes = Lanes(self.limits, self.meter)
@@ -97,40 +96,49 @@ class Job:
             raise OptionError(f"max_objects={self.budget.most} leaves no room for any object")
         if self.at is not None:
             self.moment = moment_of(self.at)
+        self.meetings = Meetings(self.storage_options, self.limits, self.lanes, self.moment, self.wanted)
 
-    async def add(self, target: Target, sink: Sink) -> None:
-        """List one target into a sink.
+    async def add_all(self, targets: Sequence[Target], sink_of: Callable[[int], Sink]) -> None:
+        """List targets, one after the other.
 
         Args:
-            target: What to list.
-            sink: Takes the rows.
+            targets: What to list.
+            sink_of: Gives the sink of a target, by its number, when its turn has come.
 
         Raises:
-            NothingFoundError: The listing is complete and empty.
+            NothingFoundError: A listing that is complete and empty.
             OrderError: Keys out of byte order, and the sink takes nothing back.
         """
-        reference = uris.parse(target.uri)
-        backend = open_backend(reference, self.storage_options, self.limits)
-        async with AsyncExitStack() as stack:
-            stack.push_async_callback(backend.aclose)
-            reference = replace(reference, key=(await typed_source(backend, reference)).prefix)
-            if not target.checksum and not backend.traits.hierarchical:
-                if self.moment is not None:
-                    raise OptionError("at= pins, and checksum=False does not", uri=target.uri)
-                path, single = unpinned(target, reference)
-                await self._add_single(
-                    source_of(target, reference, backend, ""), path, reference.key, single, sink.emit
-                )
-                return
-            finder = Finder(backend, self.lanes, self.moment, self.wanted)
-            found = await finder.find(reference, checksum=target.checksum)
-            if isinstance(found, Single):
-                source = source_of(target, reference, backend, reference.key, at=self.moment)
-                await self._add_single(source, single_path(target, reference.key), reference.key, found, sink.emit)
-                return
+        with one_error():
+            async with anyio.create_task_group() as group:
+                index = 0
+                async for met in self.meetings.in_turn(targets, group):
+                    await self._take(met, sink_of(index))
+                    await self.meetings.leave(met)
+                    index += 1
+
+    async def add(self, target: Target, sink: Sink) -> None:
+        """List one target into a sink; raises as `add_all`."""
+        await self.add_all([target], lambda _: sink)
+
+    async def aclose(self) -> None:
+        """Close all backends. Idempotent."""
+        await self.meetings.aclose()
+
+    async def _take(self, met: Met, sink: Sink) -> None:
+        """List what a target means."""
+        target, reference, found = met.target, met.reference, met.found
+        backend = met.finder.backend
+        if found is None:
+            path, single = unpinned(target, reference)
+            await self._add_single(source_of(target, reference, backend, ""), path, reference.key, single, sink.emit)
+        elif isinstance(found, Single):
+            source = source_of(target, reference, backend, reference.key, at=self.moment)
+            await self._add_single(source, single_path(target, reference.key), reference.key, found, sink.emit)
+        else:
             seen = self._met()
             source = source_of(target, reference, backend, found.prefix, wanted=self.wanted, at=self.moment)
-            plan = finder.plan_for(found)
+            plan = met.finder.plan_for(found)
             lister = await self._list(source, backend, found, sink, plan)
             if self._met() == seen and (plan.is_whole or not await lister.holds_anything()):
                 hint = "the listing is complete and empty"

@@ -102,3 +102,5 @@ class Pages:
                 await self._job.add(self._target, Sink(emit))
             except Exception as error:  # noqa: BLE001  raised again where the caller waits for the next batch
                 self._error = error
+            finally:
+                await self._job.aclose()
