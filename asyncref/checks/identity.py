@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
-from anyio import to_thread
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
@@ -14,6 +14,7 @@ from asyncref.backends.gcs import settings as google
 from asyncref.backends.http import settings as web
 from asyncref.errors import CredentialsError
 from asyncref.model import Limits
+from asyncref.net.aside import aside
 from asyncref.uri import Reference, service
 
 _METHODS: Final = {
@@ -56,8 +57,8 @@ async def credentials_of(reference: Reference, options: Mapping[str, Any], uri: 
     if options.get("key"):
         return "storage_options (key, secret)"
     try:
-        found = await to_thread.run_sync(_look_up, Session(profile=options.get("profile")), abandon_on_cancel=True)
-    except (BotoCoreError, ClientError, OSError) as error:
+        found = await aside(partial(_look_up, Session(profile=options.get("profile"))))
+    except (BotoCoreError, ClientError, OSError, ValueError) as error:
         raise CredentialsError(f"the credentials cannot be had: {error}", uri=uri) from error
     if found is None:
         raise CredentialsError(

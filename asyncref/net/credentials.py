@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import anyio
-from anyio import to_thread
 from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
 from asyncref.errors import CredentialsError
+from asyncref.net.aside import aside
 from asyncref.net.sign import Keys
 
 _THREADS: Final = 4  # while one refreshes, botocore lets the others go on with what they have, as long as that holds
@@ -57,7 +57,7 @@ class Chain:
                 frozen = await self._in_thread(found.get_frozen_credentials)
             else:
                 frozen = found.get_frozen_credentials()
-        except (BotoCoreError, ClientError, OSError) as error:
+        except (BotoCoreError, ClientError, OSError, ValueError) as error:  # the last: what a process prints is no JSON
             raise CredentialsError(f"credentials could not be had: {error}", uri=uri) from error
         keys = Keys(frozen.access_key, frozen.secret_key, frozen.token)
         if not isinstance(found, RefreshableCredentials):
@@ -65,5 +65,6 @@ class Chain:
         return keys
 
     async def _in_thread(self, call: Callable[[], Any]) -> Any:
-        """Run a call that may ask a server; who is cancelled does not wait for its answer."""
-        return await to_thread.run_sync(call, limiter=self._threads, abandon_on_cancel=True)
+        """Run a call that may ask a server."""
+        async with self._threads:
+            return await aside(call)

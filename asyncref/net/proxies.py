@@ -60,9 +60,15 @@ def proxy_of(proxies: Mapping[str, str] | None, origin: Origin) -> Proxy | None:
     chosen = proxies.get("https" if origin.is_tls else "http") or proxies.get("all")
     if not chosen:
         return None
-    url = urlsplit(chosen if "://" in chosen else f"http://{chosen}")
-    if not url.hostname or url.port == 0:
-        raise ValueError("a proxy without a host or port")
+    try:
+        url = urlsplit(chosen if "://" in chosen else f"http://{chosen}")
+        is_usable = bool(url.hostname) and url.port != 0
+    except ValueError:  # its words hold what stands before a `/`, `?` or `#` in a password
+        is_usable = False
+    if not is_usable:
+        raise ValueError(
+            "a proxy's URL without a host or port, or with a password of characters that have to be %-encoded"
+        )
     if url.username is None:
         return Proxy(url.geturl(), {})
     pair = f"{unquote(url.username)}:{unquote(url.password or '')}".encode()

@@ -10,7 +10,9 @@ from typing import Final, NamedTuple
 from asyncref.errors import BrokenBodyError, ProtocolError
 from asyncref.model import Answer
 
-_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")  # RFC 9110, 14.4
+_MOST_DIGITS: Final = 19  # of any size that there is; Python raises ValueError for some thousands of them
+_NUMBER: Final = rf"[0-9]{{1,{_MOST_DIGITS}}}"
+_RANGE: Final = re.compile(rf"bytes ({_NUMBER})-({_NUMBER})/({_NUMBER}|\*)")  # RFC 9110, 14.4
 
 
 class Stretch(NamedTuple):
@@ -48,7 +50,7 @@ def stretch_of(status: int, headers: Mapping[str, str], *, uri: str, request_id:
 def length_of(headers: Mapping[str, str]) -> int | None:
     """Content-Length; None if it is missing, or no number."""
     said = headers.get("Content-Length", "")
-    return int(said) if said.isascii() and said.isdigit() else None
+    return int(said) if said.isascii() and said.isdigit() and len(said) <= _MOST_DIGITS else None
 
 
 async def counted(chunks: AsyncIterator[bytes], answer: Answer, *, uri: str) -> AsyncIterator[bytes]:

@@ -239,6 +239,19 @@ def test_what_is_answered_without_botocores_rules_is_what_they_would_answer(
     assert quick is None or quick == by_rules(made, bucket, region)
 
 
+@pytest.mark.parametrize(
+    "host", ["a..b", "-a.example", "a-.example", ".example", "example.", "h:65536", "a" * 64, "h:65535", "a-b.example"]
+)
+@pytest.mark.parametrize("addressing", ["path", "virtual"])
+def test_an_endpoint_that_botocore_refuses_is_refused(host, addressing):
+    made = settings_of(endpoint_url=f"http://{host}", addressing_style=addressing)
+    try:
+        ruled = by_rules(made, "bucket", None)
+    except OptionError:
+        ruled = None
+    assert plain(made, "bucket", None) in {None, ruled}
+
+
 @pytest.mark.parametrize("variable", ["AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT", "AWS_DATA_PATH"])
 def test_the_rules_are_asked_where_a_variable_touches_them(variable, monkeypatch):
     made = settings_of(endpoint_url="http://127.0.0.1:9000")

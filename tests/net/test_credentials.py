@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import stat
+import subprocess
 import sys
 
 import pytest
@@ -56,6 +57,37 @@ async def test_a_chain_that_fails_says_so_for_whom(monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
     with pytest.raises(CredentialsError, match="s3://b/: credentials could not be had"):
         await Chain(Session()).get("s3://b/")
+
+
+async def test_a_process_that_prints_no_json_is_no_bug_of_ours(monkeypatch, tmp_path):
+    config = tmp_path / "config"
+    config.write_text("[default]\ncredential_process = /bin/echo hello\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    with pytest.raises(CredentialsError, match="s3://b/: credentials could not be had"):
+        await Chain(Session()).get("s3://b/")
+
+
+def test_a_chain_that_is_not_answered_does_not_keep_the_process():
+    """A server of credentials that says nothing; anyio would join the thread that waits for it."""
+    program = """
+import threading, anyio
+from asyncref.net.credentials import Chain
+
+class Silent:
+    def get_credentials(self):
+        print("asked", flush=True)
+        threading.Event().wait()
+
+async def main():
+    async with anyio.create_task_group() as group:
+        group.start_soon(Chain(Silent()).get, "s3://b/")
+        await anyio.sleep(0.1)
+        group.cancel_scope.cancel()
+
+anyio.run(main)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "asked\n"
 
 
 def test_a_chain_does_not_show_what_it_found():

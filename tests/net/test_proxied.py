@@ -6,7 +6,7 @@ import traceback
 
 import pytest
 
-from asyncref.errors import AsyncrefError, BrokenBodyError, ConnectionFailedError
+from asyncref.errors import AsyncrefError, BrokenBodyError, ConnectionFailedError, InvalidURIError
 from asyncref.net.http import HttpPool, HttpSettings
 from tests.servers.proxy import Reset, Status
 
@@ -52,3 +52,14 @@ async def test_no_error_behind_a_proxy_shows_the_url_or_the_proxys_password(prox
     said = "".join(traceback.format_exception(error))
     assert "S3CR3T" not in said
     assert "pr0xypass" not in said
+
+
+@pytest.mark.parametrize("password", ["pr0xy/pass", "pr0xy#pass", "pr0xy?pass"])
+async def test_a_proxys_password_that_is_not_encoded_is_not_shown(password):
+    pool = HttpPool(HttpSettings(proxies={"http": f"http://user:{password}@127.0.0.1:1"}))
+    try:
+        with pytest.raises(InvalidURIError, match="password of characters that have to be %-encoded") as caught:
+            await pool.fetch("GET", "http://127.0.0.1:9/", {}, uri="s3://bucket/")
+    finally:
+        await pool.aclose()
+    assert "pr0xy" not in "".join(traceback.format_exception(caught.value))

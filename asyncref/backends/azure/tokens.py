@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any, Final
 
 import anyio
-import anyio.to_thread
 
 from asyncref.errors import AsyncrefError, ConnectionFailedError, CredentialsError
+from asyncref.net.aside import aside
 
 SCOPE: Final = "https://storage.azure.com/.default"
 _MOST: Final = 400  # characters of a reason
@@ -66,7 +66,7 @@ class Tokens:
             if inspect.iscoroutinefunction(self._credential.get_token):
                 found = await self._credential.get_token(SCOPE)
             else:
-                found = await anyio.to_thread.run_sync(partial(self._credential.get_token, SCOPE))
+                found = await aside(partial(self._credential.get_token, SCOPE))
         except AsyncrefError:
             raise
         except Exception as error:

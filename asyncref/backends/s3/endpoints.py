@@ -24,11 +24,13 @@ from asyncref.errors import OptionError
 _SIGV4A: Final = "this bucket needs signatures of kind SigV4A, which asyncref does not make"
 _PROBE: Final = "k"  # any key: the rules only put it at the end of the URL
 _PORTS: Final = {"http": 80, "https": 443}
+_LAST_PORT: Final = 65535
 _REGION: Final = "us-east-1"
 # What no rule of botocore's looks at twice. Hyphens in a row mark directory buckets and access points' aliases.
 _PLAIN_BUCKET: Final = re.compile(r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _PLAIN_REGION: Final = re.compile(r"[a-z]{2}-[a-z]+-[0-9]{1,3}|auto")
-_PLAIN_ENDPOINT: Final = re.compile(r"(https?)://([a-z0-9.-]+)(?::([1-9][0-9]{0,4}))?/?")
+_LABEL: Final = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
+_PLAIN_ENDPOINT: Final = re.compile(rf"(https?)://({_LABEL}(?:\.{_LABEL})*)(?::([1-9][0-9]{{0,4}}))?/?")
 _ADDRESS: Final = re.compile(r"[0-9.]+")
 _OWN_RULES: Final = ("amazonaws", "api.aws")
 _DECIDING: Final = ("use_accelerate_endpoint", "use_dualstack_endpoint", "use_fips_endpoint", "data_path")
@@ -70,6 +72,8 @@ def plain(settings: S3Settings, bucket: str, region: str | None) -> Endpoint | N
     if not _PLAIN_BUCKET.fullmatch(bucket) or not (region is None or _PLAIN_REGION.fullmatch(region)):
         return None
     scheme, name, port = found.groups()
+    if port is not None and int(port) > _LAST_PORT:
+        return None
     is_virtual = settings.addressing == "virtual"
     if is_virtual and _ADDRESS.fullmatch(name):
         return None
