@@ -11,6 +11,7 @@ import pytest
 from asyncref.engine.fetch import fetch
 from asyncref.engine.fetch.disk import write_unnamed
 from asyncref.engine.fetch.target import Target
+from asyncref.errors import FetchError
 from asyncref.testing import MemoryStore, mounted
 from tests.fetch import noise, pinned, tree
 
@@ -91,6 +92,22 @@ async def test_where_there_are_none_a_temporary_does(
     with mounted(store):
         assert (await fetch(pinned(store), tmp_path / "out")).objects == 3
     assert tree(tmp_path / "out") == {key: noise(1000, key) for key in "abc"}
+
+
+@pytest.mark.parametrize("fsync", [False, True])
+def test_what_another_process_wrote_meanwhile_is_taken_if_it_is_the_same_and_kept_if_not(
+    tmp_path: Path, *, fsync: bool
+) -> None:
+    target = Target(tmp_path, bare=True)
+    (tmp_path / "same").write_bytes(b"abc")
+    (tmp_path / "other").write_bytes(b"abd")
+    before, open_before = (tmp_path / "same").stat().st_ino, len(list(Path("/proc/self/fd").iterdir()))
+    assert target.put("same", (b"ab", b"c"), keep=True, fsync=fsync).st_ino == before
+    with pytest.raises(FetchError, match="another file lies there"):
+        target.put("other", (b"abc",), keep=True, fsync=fsync)
+    target.put("new", (b"abc",), keep=True, fsync=fsync)
+    assert tree(tmp_path) == {"same": b"abc", "other": b"abd", "new": b"abc"}
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_before
 
 
 @pytest.fixture
