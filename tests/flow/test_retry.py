@@ -112,6 +112,7 @@ async def test_silence_ends_a_request_before_its_tries_are_used_up_and_is_told_o
         f"get http://h/: no answer; try {number} of it, after 0 s" for number in range(1, tries)
     ]
     assert troubles == ["", *["asked again, after 0 s: no answer"] * (tries - 1)]
+    assert not meter.trouble
 
 
 async def test_trouble_is_over_once_an_answer_comes() -> None:

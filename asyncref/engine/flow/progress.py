@@ -48,7 +48,7 @@ class Meter:
         listed: What became of every row of a scan's listings.
         failed: Entries that failed.
         notes: Sentences for the user.
-        trouble: What a request that took long ended in, while it is asked again; empty once that succeeds.
+        trouble: What a request that took long ended in, while it is asked again; empty once one succeeds, or is given up.
         started_s: Monotonic time of the start.
         states: By kind of request and container, a call that gives the limits' state.
     """

@@ -142,6 +142,7 @@ class Lane:
         """Count one more try that failed; raise its error unless there is to be another one."""
         failed.once_more(came_bytes, took_s, is_odd=isinstance(failure, ProtocolError))
         if self._refuses_everything() or self._is_in_vain(failed):
+            self._meter.trouble = ""  # nothing is asked again
             raise failure
         self._meter.retries += 1
         if took_s >= min(_SLOW_S, self._limits.idle_timeout_s):
