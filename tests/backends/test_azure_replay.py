@@ -220,6 +220,9 @@ ERRORS = [
     (409, "ContainerBeingDeleted", ContainerNotFoundError, "being deleted"),
     (409, "FeatureNotYetSupportedForHierarchicalNamespaceAccounts", UnsupportedError, "not offered"),
     (503, "ServerBusy", ThrottledError, "slow down"),
+    (429, "TooManyRequests", ThrottledError, "slow down"),
+    (410, "Gone", ProtocolError, "It says so"),
+    (401, "InvalidAuthenticationInfo", CredentialsError, "does not accept the credentials"),
     (400, "OutOfRangeInput", ProtocolError, "It says so"),
 ]
 

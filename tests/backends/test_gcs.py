@@ -168,6 +168,8 @@ async def test_a_typed_generation_is_that_one(google):
         ((500, "internalError", "Oops {x}."), ServerError, "Oops"),
         ((404, "notFound", "The specified bucket does not exist."), ContainerNotFoundError, "'bucket'"),
         ((400, "invalid", "Invalid argument."), ProtocolError, "Invalid argument"),
+        ((410, "gone", "The page token is gone."), ProtocolError, "The page token is gone"),
+        ((412, "conditionNotMet", "It did not hold."), ChangedError, "not what it was"),
     ],
 )
 async def test_each_refusal_is_one_error_with_the_request_id(google, backend, refused, kind, said):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from aiohttp import ClientSession
 
 from asyncref.backends import open_backend
 from asyncref.checks.status import status
@@ -112,3 +113,28 @@ async def test_a_listing_without_its_token_would_end_early_so_the_fields_ask_for
     page = await backend.list_page(ListRequest(prefix="data/", limit=5))
     assert (page.seen, page.cursor is None) == (5, False)
     await backend.aclose()
+
+
+async def test_old_generations_are_read_by_their_numbers_over_pages_and_ranges_where_a_condition_would_refuse_them(
+    google, tmp_path, monkeypatch
+):
+    """The documented answers to `ifGenerationMatch` and `generation` are replayed: no server here has them both."""
+    monkeypatch.setattr("asyncref.engine.fetch.plan.PART_BYTES", 1 << 16)
+    bytes_of = {f"data/{number:02}": bytes([number]) * (1 + number * 20_000) for number in range(20)}
+    google.objects = {name: Stored(data, 100 + at) for at, (name, data) in enumerate(bytes_of.items())}
+    manifest = await scanned(google)
+    assert len(google.asked) >= 3  # seven a page
+    google.older = [(name, stored) for name, stored in google.objects.items()]
+    google.objects = {name: Stored(b"newer", 1000) for name in bytes_of}
+    google.asked.clear()
+    await fetch(manifest, tmp_path / "out")
+    assert {
+        f"data/{path.name}": path.read_bytes() for path in (tmp_path / "out").iterdir() if path.name.isdigit()
+    } == bytes_of
+    media = [asked for asked in google.asked if asked.query.get("alt") == "media"]
+    assert all(asked.query["generation"].startswith("1") for asked in media)
+    assert not any("ifGenerationMatch" in asked.query for asked in google.asked)
+    async with ClientSession() as session:
+        old = f"{google.url}/storage/v1/b/bucket/o/data%2F01?alt=media&generation=101"
+        async with session.get(old) as there, session.get(f"{old}&ifGenerationMatch=101") as refused:
+            assert (there.status, refused.status) == (200, 412)

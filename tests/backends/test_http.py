@@ -363,6 +363,31 @@ async def test_basic_auth_and_bearer_tokens_open_what_is_closed(nginx, tree):
         assert caught.value.code == "status 401"
 
 
+@pytest.mark.parametrize("checksum", [True, False])
+async def test_a_token_that_is_no_longer_taken_in_mid_scan_ends_it_by_name_and_a_new_one_goes_the_whole_way(checksum):
+    taken, left = "Bearer first", 3
+
+    def answer(asked: Asked) -> Said:
+        nonlocal left
+        left -= 1
+        if asked.headers.get("authorization") != taken or left < 0:
+            return Said(401)
+        names = ["a", "b", "sub/"] if asked.target == "/d/" else ["c"]
+        page = "".join(f'<a href="{name}">{name}</a>' for name in names)
+        headers = {"Content-Type": "text/html", "ETag": '"1"'}
+        return Said(body=f"<html><title>Index of /</title>{page}</html>".encode(), headers=headers)
+
+    async with scripted(answer) as server:
+        left = 3 if checksum else 1
+        with pytest.raises(CredentialsError, match="who asks") as caught:
+            await asyncref.scan(f"{server.url}/d/", storage_options={"token": "first"}, checksum=checksum)
+        assert caught.value.code == "status 401"
+        assert "first" not in str(caught.value)
+        taken, left = "Bearer second", 100
+        manifest = await asyncref.scan(f"{server.url}/d/", storage_options={"token": "second"}, checksum=checksum)
+        assert [entry.path for entry in manifest] == ["a", "b", "sub/c"]
+
+
 async def test_an_own_authority_is_trusted_by_option_and_a_foreign_one_is_one_clear_error(nginx, tree):
     url = f"{nginx.tls}/{tree}/"
     for verify in (str(nginx.authority.ca), nginx.authority.ca, False):

@@ -3,7 +3,8 @@
 Tokens, refusals, ETags of metadata, composed objects (CRC32C and no MD5), partial responses (`fields`), and pages of a listing:
 `maxResults`, `pageToken`, `delimiter`, `versions=true` (where fake-gcs-server never advances), `startOffset` (its key included) and
 `endOffset` (its key excluded). Generations of one name come in ascending order, which is not documented: nothing may rely on it.
-`ifGenerationMatch` is not replayed, since asyncref names the generation itself, which no answer can ignore unseen.
+`ifGenerationMatch` compares with the object's live generation, whatever `generation` names: so asyncref, which reads older ones,
+sends the latter alone, and holds every answer to it.
 
 Sources: "Objects: list", "Composite objects", "Improve performance (partial responses)", "Using OAuth 2.0 for Server to Server Applications", "About VM metadata", "Workload identity federation", "HTTP status and
 error codes for JSON", "Transcoding of gzip-compressed files", "Object metadata" in Google Cloud's documentation.
@@ -219,6 +220,9 @@ class Google:
         if stored is None:
             missing = f"No such object: bucket/{key}"
             return web.Response(status=404, text=missing) if "alt" in request.query else error(404, "notFound", missing)
+        live = self.objects.get(key)
+        if (match := request.query.get("ifGenerationMatch")) and match != str(live.generation if live else 0):
+            return error(412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold.")
         if "alt" not in request.query:
             return web.json_response(partial(stored.item(key), request.query.get("fields")))
         if request.headers.get("If-Match", stored.etag) != stored.etag:
