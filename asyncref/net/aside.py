@@ -27,6 +27,10 @@ async def aside(call: Callable[[], T]) -> T:
     def work() -> None:
         try:
             outcome = partial(waiting.set_result, call())
+        except StopIteration as error:  # which no future takes, nor any coroutine (PEP 479)
+            broken = RuntimeError("the call raised StopIteration")
+            broken.__cause__ = error
+            outcome = partial(waiting.set_exception, broken)
         except BaseException as error:  # noqa: BLE001  raised again by whoever waits
             outcome = partial(waiting.set_exception, error)
         with suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits
