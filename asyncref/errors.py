@@ -24,6 +24,7 @@
     │   ├── ServerError                500, 502, 504 and error bodies under status 200
     │   ├── ConnectionFailedError      nothing answered: endpoint down, DNS, proxy, TLS
     │   └── BrokenBodyError            the answer ended early, stalled or was cut
+    │       └── SilentError            nothing came for too long
     ├── ScanError
     │   ├── TooManyObjectsError        more than `max_objects`: an error, never a cut
     │   ├── BadKeyError                keys that no path can stand for; names them
@@ -207,6 +208,10 @@ class ConnectionFailedError(RetryableError, ConnectionError):
 
 class BrokenBodyError(RetryableError):
     """An answer began and did not end as it should: cut, stalled or reset."""
+
+
+class SilentError(BrokenBodyError):
+    """Nothing came of an answer, or of the rest of one, for as long as `Limits.idle_timeout_s`."""
 
 
 class ScanError(AsyncrefError):

@@ -25,8 +25,6 @@ _HEX_OF_PAIR: Final = (_HEX_OF[:, None].astype("<u4") << np.uint32(16) | _HEX_OF
 _BASE64: Final = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", np.uint8)
 _NIBBLE_OF: Final = np.zeros(256, np.uint8)
 _NIBBLE_OF[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16, dtype=np.uint8)
-_SEXTET_OF: Final = np.zeros(256, np.uint8)
-_SEXTET_OF[_BASE64] = np.arange(64, dtype=np.uint8)
 
 
 def concat(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
@@ -132,15 +130,3 @@ def base64_rows(values: Bytes) -> Bytes:
     chars = _BASE64[sextets]
     chars[:, 22:] = ord("=")
     return chars
-
-
-def unbase64_rows(chars: Bytes) -> Bytes:
-    """The reverse of `base64_rows`."""
-    sextets = _SEXTET_OF[chars]
-    sextets[:, 22:] = 0
-    first, second, third, fourth = (sextets[:, column::4] for column in range(4))
-    values = np.empty((len(chars), 18), np.uint8)
-    values[:, 0::3] = first << 2 | second >> 4
-    values[:, 1::3] = (second & 15) << 4 | third >> 2
-    values[:, 2::3] = (third & 3) << 6 | fourth
-    return values[:, :16]

@@ -6,7 +6,7 @@ import socket
 import ssl
 from typing import Final
 
-from asyncref.errors import AsyncrefError, BrokenBodyError, ConnectionFailedError
+from asyncref.errors import AsyncrefError, BrokenBodyError, ConnectionFailedError, SilentError
 from asyncref.net import proxies, wire
 
 _TLS_HINT: Final = "AWS_CA_BUNDLE or verify= names the authority to trust"
@@ -21,7 +21,7 @@ _TABLE: Final[tuple[tuple[type[BaseException], type[AsyncrefError], str, str | N
     (proxies.ProxyRefusedError, ConnectionFailedError, "the proxy refused: {}", _PROXY_HINT),
     (socket.gaierror, ConnectionFailedError, "the host is unknown: {}", None),
     (wire.ConnectTimeoutError, ConnectionFailedError, "no connection within {connect_timeout_s:g} s", None),
-    (wire.SilenceError, BrokenBodyError, "nothing came for {idle_timeout_s:g} s", None),
+    (wire.SilenceError, SilentError, "nothing came for {idle_timeout_s:g} s", None),
     (wire.TrickleError, BrokenBodyError, "no more than {} came in {idle_timeout_s:g} s", None),
     (wire.CutShortError, BrokenBodyError, "the answer ended early: {}", None),
     (wire.ConnectError, ConnectionFailedError, "cannot connect: {}", None),

@@ -19,6 +19,7 @@ from asyncref.errors import (
     ProtocolError,
     RetryableError,
     ServerError,
+    SilentError,
     ThrottledError,
 )
 from asyncref.model import Limits
@@ -101,11 +102,11 @@ async def test_silence_ends_a_request_before_its_tries_are_used_up_and_is_told_o
     async def send() -> int:
         troubles.append(meter.trouble)
         await asyncio.sleep(0.02)
-        raise BrokenBodyError("no answer", uri="http://h/")
+        raise SilentError("no answer", uri="http://h/")
 
     if answered:
         await lane.call(answering(7))
-    with caplog.at_level("INFO", logger="asyncref.flow"), pytest.raises(BrokenBodyError):
+    with caplog.at_level("INFO", logger="asyncref.flow"), pytest.raises(SilentError):
         await lane.call(send)
     assert meter.requests["get"] == tries + answered
     assert [record.message for record in caplog.records] == [
@@ -113,6 +114,18 @@ async def test_silence_ends_a_request_before_its_tries_are_used_up_and_is_told_o
     ]
     assert troubles == ["", *["asked again, after 0 s: no answer"] * (tries - 1)]
     assert not meter.trouble
+
+
+async def test_an_error_that_took_long_is_no_silence() -> None:
+    lane, meter = made(Limits(attempts=8, backoff_s=0.0001, idle_timeout_s=0.002))
+
+    async def send() -> int:
+        await asyncio.sleep(0.002)
+        raise ServerError("504")
+
+    with pytest.raises(ServerError):
+        await lane.call(send)
+    assert meter.requests["get"] == 8
 
 
 async def test_trouble_is_over_once_an_answer_comes() -> None:

@@ -195,4 +195,6 @@ class Checker:
             is_stated = expected is not None and stated_sum(job.stated) == expected
             if right or times[found] >= (_ALIKE_STATED if is_stated else _ALIKE):
                 return right
+        if len(times) == 1:
+            return False  # with few tries, each of which said the same
         raise BrokenBodyError(f"the content came damaged {times.total()} times", uri=job.entry.ref)

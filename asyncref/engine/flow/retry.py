@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 from typing import Final, TypeVar
 
@@ -23,6 +23,7 @@ from asyncref.errors import (
     OrderError,
     ProtocolError,
     RetryableError,
+    SilentError,
     StorageError,
     ThrottledError,
 )
@@ -94,7 +95,7 @@ class Lane:
         that the server was found to allow; sleeping as well would leave that rate unused. Only a request that
         is refused again and again sleeps, and so does one that failed in another way. Where the server refuses
         everything, the first error comes once the pauses of `limits.attempts` tries would have passed. Silence ends a
-        request sooner: after three tries that took `limits.idle_timeout_s`, two where the server never answered.
+        request sooner: after three `SilentError`, two where the server never answered.
 
         Args:
             send: Sends it once.
@@ -140,7 +141,7 @@ class Lane:
 
     def _count(self, failed: _Failed, failure: AsyncrefError, came_bytes: int, took_s: float) -> None:
         """Count one more try that failed; raise its error unless there is to be another one."""
-        failed.once_more(came_bytes, took_s, is_odd=isinstance(failure, ProtocolError))
+        failed.once_more(came_bytes, failure)
         if self._refuses_everything() or self._is_in_vain(failed):
             self._meter.trouble = ""  # nothing is asked again
             raise failure
@@ -171,10 +172,8 @@ class Lane:
     def _is_in_vain(self, failed: _Failed) -> bool:
         outage_s = 0.0 if failed.odd else self._outage_s
         is_tried = failed.tries >= self._limits.attempts and monotonic() - failed.since_s >= outage_s
-        silences = _SILENCES if self.controller.rate.accepted else _FIRST_SILENCES
-        silence_s = 0.9 * self._limits.idle_timeout_s  # timers are not exact
-        is_silent = sum(took_s >= silence_s for took_s in failed.took_s) >= silences
-        return is_tried or is_silent or failed.odd > _ODD
+        most = _SILENCES if self.controller.rate.accepted else _FIRST_SILENCES
+        return is_tried or failed.silences >= most or failed.odd > _ODD
 
     @property
     def _outage_s(self) -> float:
@@ -198,17 +197,16 @@ class _Failed:
     since_s: float
     tries: int = 0
     odd: int = 0
-    took_s: list[float] = field(default_factory=list)
+    silences: int = 0
     _had_bytes: int = 0
 
-    def once_more(self, came_bytes: int, took_s: float, *, is_odd: bool) -> None:
-        """Another one failed, with so many bytes of the answer here by now, or could not be read."""
+    def once_more(self, came_bytes: int, failure: AsyncrefError) -> None:
+        """Another one failed, with so many bytes of the answer here by now."""
         self.tries += 1
-        self.odd += is_odd
-        self.took_s.append(took_s)
+        self.odd += isinstance(failure, ProtocolError)
+        self.silences += isinstance(failure, SilentError)
         if came_bytes - self._had_bytes >= _PROGRESS_BYTES:
-            self.tries, self.since_s, self._had_bytes = 1, monotonic(), came_bytes
-            self.took_s.clear()
+            self.tries, self.since_s, self._had_bytes, self.silences = 1, monotonic(), came_bytes, 0
 
 
 def _too_long(error: ThrottledError) -> ThrottledError:

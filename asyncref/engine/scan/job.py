@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 import anyio
 
-from asyncref.backends.base import Backend, NamesPaths, Traits
+from asyncref.backends.base import NamesPaths, Traits
 from asyncref.engine.flow import Lanes, Meter, Tally, one_error
 from asyncref.engine.scan.budget import Budget
 from asyncref.engine.scan.feed import Emit, Feed
@@ -21,7 +21,6 @@ from asyncref.engine.scan.moment import moment_of
 from asyncref.engine.scan.outline import outline
 from asyncref.engine.scan.pins import Namer, Pinner
 from asyncref.engine.scan.pipeline import Lister
-from asyncref.engine.scan.pushdown import Plan
 from asyncref.engine.scan.rows import BadKeys, RowMaker
 from asyncref.engine.scan.seams import Seams
 from asyncref.engine.scan.spool import UNORDERED
@@ -138,9 +137,8 @@ class Job:
         else:
             seen = self._met()
             source = source_of(target, reference, backend, found.prefix, wanted=self.wanted, at=self.moment)
-            plan = met.finder.plan_for(found)
-            lister = await self._list(source, backend, found, sink, plan)
-            if self._met() == seen and (plan.is_whole or not await lister.holds_anything()):
+            lister = await self._list(source, met, found, sink)
+            if self._met() == seen and (lister.plan.is_whole or not await lister.holds_anything()):
                 hint = "the listing is complete and empty"
                 if any(character in target.uri for character in "*?["):
                     hint += "; a URI's * and ? stand for themselves, globs go into include="
@@ -159,7 +157,8 @@ class Job:
         self.meter.listed.add(Tally(ranges=1, seen=1, kept=1))
         await emit(UNORDERED, rows)
 
-    async def _list(self, source: Source, backend: Backend, found: Listing, sink: Sink, plan: Plan) -> Lister:
+    async def _list(self, source: Source, met: Met, found: Listing, sink: Sink) -> Lister:
+        backend, plan = met.finder.backend, met.finder.plan_for(found)
         traits, index = backend.traits, len(self.sources)
         self.sources.append(source)
         pinner: Pinner | Namer | None = None
@@ -184,7 +183,7 @@ class Job:
             at=self.moment,
         )
         hints = await self._hints(source, traits)
-        lister = Lister(feed, plan, hints)
+        lister = Lister(feed, plan, hints, met.since)
         counted = self.meter.objects, self.meter.bytes, self.budget.taken, self.meter.skipped.copy()
         listed = replace(self.meter.listed)
         flat = traits.ordered and traits.ranged and not traits.hierarchical

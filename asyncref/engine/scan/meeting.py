@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Final
 
@@ -30,12 +30,21 @@ _CLOSING_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """A target, and what it means; None: one entry that is not pinned."""
+    """A target, and what it means.
+
+    Attributes:
+        target: The target.
+        reference: What its URI says.
+        finder: Found it out.
+        found: What it means; None: one entry that is not pinned.
+        since: When nothing of it had been asked for yet, UTC.
+    """
 
     target: Target
     reference: Reference
     finder: Finder
     found: Single | Listing | None
+    since: datetime
 
 
 @dataclass(slots=True)
@@ -60,6 +69,7 @@ class Meetings:
 
     async def meet(self, target: Target) -> Met:
         """Find out what a target means; that may bring its first page."""
+        since = datetime.now(UTC)
         reference = uris.parse(target.uri)
         backend = self._backend(reference)
         reference = replace(reference, key=(await typed_source(backend, reference)).prefix)
@@ -67,8 +77,8 @@ class Meetings:
         if not target.checksum and not backend.traits.hierarchical:
             if self.moment is not None:
                 raise OptionError("at= pins, and checksum=False does not", uri=target.uri)
-            return Met(target, reference, finder, None)
-        return Met(target, reference, finder, await finder.find(reference, checksum=target.checksum))
+            return Met(target, reference, finder, None, since)
+        return Met(target, reference, finder, await finder.find(reference, checksum=target.checksum), since)
 
     async def in_turn(self, targets: Sequence[Target], group: TaskGroup) -> AsyncIterator[Met]:
         """Each target in order, as soon as it is known what it means.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 from asyncref.engine.scan.advance import Advance
@@ -33,8 +33,8 @@ class Lister:
 
     feed: Feed
     plan: Plan
-    hints: Sequence[str] = ()
-    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    hints: Sequence[str]
+    started: datetime
 
     async def run(self, ranges: Sequence[KeyRange] = EVERYTHING, seams: Seams | None = None) -> None:
         """List everything, or what is left of it.
