@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncref.engine.scan.alphabet import is_legal
 from asyncref.engine.scan.keyspace import KeySpace
 from asyncref.engine.scan.seams import Seams
+from asyncref.engine.scan.signs import is_legal
 from asyncref.engine.scan.span import Span
 from asyncref.model import Cursor, Page
 

@@ -9,13 +9,13 @@ How much is left of a span, and where to cut it, follows from a model of the key
 read around it (`outlook.py`). How far to trust that:
 
 * A span is *sure* if what lies ahead is as dense on both of its ends, or small. It is cut into equal parts, as many
-  as make all workers' parts alike.
-* Everything else is a guess: the span is cut once, where some times the rows known so far should lie below the cut
-  (it *gallops*), and not again before that cut's first page is in. A find makes the gap below sure; a miss shortens
-  the next leap. So is the topmost span treated, above which anything may follow. Where the model expects nothing
-  more, the leap goes by a wider model, and at last right behind what is expected.
+  as make all workers' parts alike, but into two, four, eight only as long as each cut finds something.
+* Everything else is a guess: the span is cut once, at a border between subtrees, where some times the rows known so far
+  should lie below the cut (it *gallops*), and not again before that cut's first page is in. A find makes the gap below
+  sure; a miss shortens the next leap, and that goes right behind all that is like what was found, if anything can be.
+  So is the topmost span treated, above which anything may follow.
 * Requests in vain (a cut that finds nothing, the partly filled last page of each range) are a bounded share of the
-  pages, so a small prefix is listed almost serially. The fewer of them remain, the larger a cut has to be.
+  pages, so a small prefix is listed almost serially. What is expected counts as far as cuts have found something.
 """
 
 from __future__ import annotations
@@ -37,16 +37,27 @@ GROWTH_AGAIN: Final = 3.0
 REGROWTH: Final = 1.05
 LEAST_PAGES: Final = 4.0
 """A span with fewer pages left than this is not worth a cut: both halves end in a partly filled page."""
+LAST_PAGES: Final = 2.5
+"""The same once most is read and workers would idle."""
+LATE_PAGES: Final = 100
+"""Pages of a listing of which most can be read."""
+PART_PAGES: Final = 8.0
+"""Before that no smaller parts are made: nobody knows how much is still to be found."""
+FAIR: Final = 1.5
+"""How many times its fair share a span has to have left to be cut."""
+MOST_PARTS: Final = 8
+"""Into how many parts a span is cut at once: twice as many as last time, while each cut finds something."""
 GUESS: Final = 2.0
 """What a guess counts at most, in multiples of what was found."""
+SHARE_OFF: Final = 0.06
+LEAP_OFF: Final = 0.1
+"""How far a cut may be off, as a share of the part, or of what is leapt over."""
 LEARN_PAGES: Final = 16
 """Pages of a span from which keys in the middle are learnt; later ones give their first and last."""
 KNOWN_PAGES: Final = 128
-"""Pages of a listing after which only the first two of a span, and every eighth, are learnt from."""
+"""Pages of a listing after which only the first two of a span, and every eighth, are learnt from so."""
 PATIENCE: Final = 8
 """A search for cuts that was in vain is repeated when a share of the spans, one in so many, has gone on by a page."""
-FIRST_COURAGE: Final = 8.0
-MOST_COURAGE: Final = 64.0
 
 
 @dataclass(slots=True)
@@ -72,9 +83,10 @@ class KeySpace:
     steals: int = 0
     misses: int = 0
     _alphabet: Alphabet = field(default_factory=Alphabet)
-    _courage: float = FIRST_COURAGE  # unanswered cuts at a time; as TCP's window, by finds and misses
     _wasted: float = 0.0  # pages that ended spans, as far as they held nothing of those
     _fullest: int = 1  # most rows of a page
+    _hits: int = 0  # cuts that found a full page
+    _idle: float = 0.0  # the share of the workers that has nothing to do
     _next_run: int = 0
     _rested: int = 0  # the count of pages at which cuts are looked for again
 
@@ -109,10 +121,10 @@ class KeySpace:
         span.pages += 1
         span.rows += kept
         if page.first is not None and page.last is not None:
-            if self.learns(span):
-                shared = common_prefix(page.first, page.last)
-                between = keys if span.pages <= LEARN_PAGES else ()
-                self._alphabet.learn((page.first, *between, page.last), shared=shared, jump=span.pages == 1)
+            between = keys if span.pages <= LEARN_PAGES and self.learns(span) else ()
+            span.trail = self._alphabet.learn(
+                (page.first, *between, page.last), span.trail, span.after, self._below(span)
+            )
             first, rows = span.unread or (page.first, 0)
             span.unread, span.position = (first, rows + kept), page.last
         if span.pages == 1:
@@ -126,7 +138,7 @@ class KeySpace:
         return True
 
     def learns(self, span: Span) -> bool:
-        """Whether the model still learns from a page of this span: most pages of a long listing show nothing new."""
+        """Whether the model learns from the middle of this span's pages: most of a long listing's show nothing new."""
         return span.pages <= 2 or self.pages <= KNOWN_PAGES or not self.pages % 8  # noqa: PLR2004  see KNOWN_PAGES
 
     def steal(self, idle: int) -> list[Span]:
@@ -143,6 +155,7 @@ class KeySpace:
 
     def _search(self, idle: int) -> list[Span]:
         found: list[Span] = []
+        self._idle = idle / (idle + len(self.spans))
         if self._room(idle) <= 0:  # by what was measured before: most pages need no measuring
             return found
         for span in self.spans:
@@ -151,21 +164,30 @@ class KeySpace:
         top, room = self.spans[-1], self._room(idle)
         if room <= 0:
             return found
-        expected = self._expected()
-        allowed, spent, _ = self._waste(expected)
-        least = LEAST_PAGES * self.page_rows * max(1.0, allowed / (allowed - spent) / 2)
-        part = max(expected / (idle + len(self.spans)), least / 2)
+        sure = sum(span.left for span in self.spans if span.sure and not span.waits)
+        least, part = self._sizes(sure / (idle + len(self.spans)))
         able = [span for span in self.spans if span.position is not None and not span.waits]
         able.sort(key=lambda span: inf if span is top else span.left)
         while able and len(found) < room:
             victim = able.pop()
-            if victim.left >= least and victim.sure:
-                parts = max(2, round(victim.left / part))
-                found += self._share_out(victim, min(parts, room - len(found) + 1))
+            if victim.sure and victim.left >= least:
+                if victim.left >= FAIR * part or victim is top:
+                    parts = min(victim.faith, max(2, round(victim.left / part)), room - len(found) + 1)
+                    found += self._share_out(victim, parts)
             elif victim.left >= least or victim is top:
-                found += self._leap(victim, known=self.rows + expected)
+                found += self._leap(victim, known=self.rows + sure)
         self.steals += len(found)
         return found
+
+    def _sizes(self, fair: float) -> tuple[float, float]:
+        """Rows that a span has to have left to be cut, and of the parts that it is cut into, at a fair share."""
+        allowed, spent = self._waste()
+        least = LEAST_PAGES * self.page_rows * max(1.0, allowed / (allowed - spent) / 2)
+        expected = self._expected()
+        if self.pages <= LATE_PAGES or self.rows <= expected:
+            return least, max(fair, least / 2, PART_PAGES * self.page_rows)
+        least = max(LAST_PAGES * self.page_rows, min(least, expected / (allowed - spent)))
+        return least, max(fair, least / 2)
 
     def _open(self, at: int, after: str | None, last: str | None) -> Span:
         span = Span(self._next_run, after, last)
@@ -179,20 +201,16 @@ class KeySpace:
         return span.position > span.last or (span.position == span.last and not self.repeats)
 
     def _expected(self) -> float:
-        """Rows that are sure to be left, as far as was measured, and that no leap is about to settle."""
-        expected = 0.0
-        for span in self.spans:
-            if span.sure and not span.waits:
-                expected += span.left
-        return expected
+        """Rows that are thought to be left, as far as was measured, and that no leap is about to settle."""
+        return sum(span.left for span in self.spans if not span.waits)
 
     def _room(self, idle: int) -> int:
         """How many cuts may be made now."""
-        allowed, spent, unanswered = self._waste(self._expected())
-        return min(idle, int(min(allowed - spent, self._courage - unanswered)))
+        allowed, spent = self._waste()
+        return min(idle, int(allowed - spent))
 
-    def _waste(self, expected: float) -> tuple[float, float, int]:
-        """Requests in vain: how many are allowed, how many were or will be sent, and the cuts not answered yet.
+    def _waste(self) -> tuple[float, float]:
+        """Requests in vain: how many are allowed, and how many were or will be sent.
 
         A span's last page is half empty on average; a few may all be nearly so. An unanswered cut counts in full.
         """
@@ -202,8 +220,14 @@ class KeySpace:
                 unanswered += 1
             elif span.beyond is not None:
                 ends += 1
-        allowed = allowance(self.pages, self.rows, expected=expected, page_rows=self.page_rows)
-        return allowed, self._wasted + min(ends, ends / 2 + 1) + unanswered, unanswered
+        allowed = allowance(
+            self.pages,
+            expected=self._expected() / self.page_rows,
+            hits=self._hits,
+            misses=self.misses,
+            idle=self._idle,
+        )
+        return allowed, self._wasted + min(ends, ends / 2 + 1) + unanswered
 
     def _advance(self, span: Span, last: str) -> None:
         """Let the estimate know of the unread pages: the stretch goes on if they are about as dense."""
@@ -211,7 +235,7 @@ class KeySpace:
             return
         (first, kept), known = span.unread, span.known
         span.unread, span.known = None, last
-        span.base = span.base or span.after or first
+        span.base = span.base or first
         origin, until, rows = span.heritage or ("", "", 0) if known is None else (span.origin, known, span.stretch)
         near = known is not None or common_prefix(until, first) >= common_prefix(origin, until) - 1
         if origin and near and origin < first < last:
@@ -224,6 +248,11 @@ class KeySpace:
                 return
         span.origin, span.stretch = first, kept
 
+    def _below(self, span: Span) -> str:
+        """The position of the span below."""
+        at = self.spans.index(span)
+        return (self.spans[at - 1].position if at else None) or ""
+
     def _answer(self, span: Span) -> None:
         """The first page of a span tells how good the guess was that made it."""
         at = self.spans.index(span)
@@ -231,15 +260,16 @@ class KeySpace:
         if below is None or below.last != span.after:
             return
         below.waits = False
+        below.missed = not span.rows
         if span.rows and span.position is not None:
-            self._courage = min(MOST_COURAGE, self._courage + 1)
+            self._hits += span.rows == self._fullest
             below.beyond = (span.position, span.rows)
             span.growth = max(GROWTH_AGAIN, below.growth)
+            below.faith = span.faith = min(MOST_PARTS, 2 * below.faith)
         else:
-            self._courage = max(2.0, self._courage / 2)
+            below.faith = 2
             below.beyond = span.beyond
             below.growth = max(LEAST_GROWTH, below.growth**0.5)
-            below.nearest = below.nearest is None
         self._measure(below)
 
     def _measure(self, span: Span) -> None:
@@ -250,7 +280,7 @@ class KeySpace:
             span.sure = ahead.sure
             span.left = ahead.left if ahead.sure else ahead.near + min(ahead.far, GUESS * ahead.found)
 
-    def _outlook(self, span: Span, position: str, *, wide: bool = False) -> Outlook:
+    def _outlook(self, span: Span, position: str) -> Outlook:
         return look(
             self._alphabet,
             stretch=(span.origin, position, max(1, span.stretch)),
@@ -258,7 +288,6 @@ class KeySpace:
             last=span.last,
             beyond=span.beyond,
             prefix=len(self.prefix),
-            wide=wide,
         )
 
     def _part_as_before(self, idle: int) -> list[Span]:
@@ -278,7 +307,7 @@ class KeySpace:
         assert victim.position is not None
         ahead = self._outlook(victim, victim.position)
         step = ahead.left / parts
-        pivots = {ahead.key_after(step * part, step / 16) for part in range(1, parts)}
+        pivots = {ahead.key_after(step * part, step * SHARE_OFF) for part in range(1, parts)}
         cuts = [cut for pivot in sorted(pivots, reverse=True) if (cut := self._cut(victim, pivot)) is not None]
         for each in (victim, *cuts):
             each.left, each.sure = step, True
@@ -288,18 +317,16 @@ class KeySpace:
         """Cut a span once, where the rows below the cut would be some times those known."""
         assert victim.position is not None
         enough = LEAST_PAGES * self.page_rows
-        ahead, pivot, is_top = self._outlook(victim, victim.position), None, victim is self.spans[-1]
-        if is_top and ahead.left < enough and victim.nearest is not False:
-            ahead = self._outlook(victim, victim.position, wide=True)
-            if victim.nearest or ahead.left < enough:
-                victim.nearest = True
-                pivot = self._alphabet.behind(victim.position, ahead.depth)
-        if pivot is None:
-            claim = min((victim.growth - 1) * (known if is_top else ahead.found), ahead.left / 2)
-            if claim < enough / 2:
-                return []
-            alone = ahead.near >= max(enough, ahead.left / 2) and claim >= ahead.left / 2
-            pivot = behind(ahead.stem) if alone else ahead.key_after(claim, claim / 16)
+        ahead, is_top = self._outlook(victim, victim.position), victim is self.spans[-1]
+        claim = min((victim.growth - 1) * (known if is_top else ahead.found), ahead.left / 2)
+        if claim < enough / 2:
+            return []
+        pivot = ahead.border_after(claim, claim * LEAP_OFF)
+        shared = common_prefix(victim.base, victim.position)
+        if victim.missed and shared > ahead.depth and self._holds(victim, behind(victim.position[:shared])):
+            pivot = behind(victim.position[:shared])  # whether anything follows that is unlike what was found
+        elif ahead.near >= max(enough, ahead.left / 2) and claim >= ahead.left / 2:
+            pivot = behind(ahead.stem) if self._holds(victim, behind(ahead.stem)) else pivot
         cut = self._cut(victim, pivot)
         victim.waits = cut is not None
         return [] if cut is None else [cut]
@@ -313,7 +340,7 @@ class KeySpace:
         if not self._holds(victim, pivot):
             return None
         cut = self._open(self.spans.index(victim) + 1, pivot, victim.last)
-        cut.beyond, cut.growth = victim.beyond, victim.growth
+        cut.beyond, cut.growth, cut.faith = victim.beyond, victim.growth, victim.faith
         if victim.known is not None:
             cut.heritage = (victim.origin, victim.known, victim.stretch)
         victim.last, victim.beyond = pivot, None

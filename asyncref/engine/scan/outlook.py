@@ -24,7 +24,6 @@ class Outlook:
 
     Attributes:
         alphabet: The model that gave the numbers.
-        wide: Whether they are those of the wider model.
         sure: Whether the far piece is more than a guess.
         position: The last key before.
         found: Rows read, and near ones.
@@ -39,7 +38,6 @@ class Outlook:
     """
 
     alphabet: Alphabet
-    wide: bool
     sure: bool
     position: str
     found: float
@@ -64,13 +62,23 @@ class Outlook:
 
     def key_after(self, rows: float, precision: float) -> str:
         """A key about so many rows ahead, give or take `precision`; behind `stem` where a float cannot tell."""
+        key = self._key_at(rows, precision)
+        return key if key > self.position else behind(self.stem)
+
+    def border_after(self, rows: float, precision: float) -> str:
+        """Where the largest subtree ends that ends about so many rows ahead: what is behind it is found for sure."""
+        low, high = self._key_at(rows - precision, precision), self._key_at(rows + precision, precision)
+        shared = common_prefix(low, high)
+        key = behind(low[: shared + 1]) if shared < len(low) else high[: shared + 1]
+        return key if key > self.position else behind(self.stem)
+
+    def _key_at(self, rows: float, precision: float) -> str:
         if rows < self.near or not self.far_density:
             at, start, density = self.here, self.stem, max(self.near_density, _TINY)
         else:
             at, start, density = self.there, self.root, self.far_density
             rows -= self.near
-        key = self.alphabet.key_at(at + rows / density, start, precision / density, wide=self.wide)
-        return key if key > self.position else behind(self.stem)
+        return self.alphabet.key_at(at + rows / density, start, precision / density)
 
 
 def look(
@@ -81,7 +89,6 @@ def look(
     last: str | None,
     beyond: tuple[str, int] | None,
     prefix: int,
-    wide: bool = False,
 ) -> Outlook:
     """Estimate what lies between a position and the end of a span.
 
@@ -92,36 +99,34 @@ def look(
         last: The end of the span.
         beyond: A key behind the end, and the rows that were found from the end to there.
         prefix: Length of what all keys share.
-        wide: Ask the wider model.
     """
     origin, position, rows = stretch
     depth = prefix if last is None else common_prefix(position, last)
-    end = 1.0 if last is None else alphabet.fraction(last, depth, wide=wide)
+    end = 1.0 if last is None else alphabet.fraction(last, depth)
     parting = max(depth, common_prefix(origin, position))
-    here = there = alphabet.fraction(position, parting, wide=wide)
-    taken = here - alphabet.fraction(origin, parting, wide=wide)
+    here = there = alphabet.fraction(position, parting)
+    taken = here - alphabet.fraction(origin, parting)
     near_density = rows / taken if taken > _TINY else 0.0
     near = rest = 0.0
     if parting > depth:
-        width = alphabet.width(position, depth, parting, wide=wide)
+        width = alphabet.width(position, depth, parting)
         near, rest = near_density * (1.0 - here), width * (1.0 - here)
-        there = alphabet.fraction(position[:parting], depth, wide=wide) + width
+        there = alphabet.fraction(position[:parting], depth) + width
     base, rows = read if read[0][:depth] == position[:depth] else (origin, rows)
     found = rows + near
-    covered = rest + _below(alphabet, base, position, depth, wide=wide)
+    covered = rest + _below(alphabet, base, position, depth)
     density = found / covered if covered > _TINY else 0.0
     space = max(0.0, end - there)
     sure = density * space <= found
     if beyond is not None and last is not None and density:
         if beyond[0][:depth] == position[:depth]:
-            pooled = (found + beyond[1]) / (covered + max(0.0, alphabet.distance(last, beyond[0], depth, wide=wide)))
+            pooled = (found + beyond[1]) / (covered + max(0.0, alphabet.distance(last, beyond[0], depth)))
         else:  # nothing lies between the end and the end of the root's subtree
             pooled = found / (covered + max(0.0, 1.0 - end))
         if pooled * SAME >= density:
             sure, density = True, pooled
     return Outlook(
         alphabet=alphabet,
-        wide=wide,
         sure=sure,
         position=position,
         found=found,
@@ -136,8 +141,8 @@ def look(
     )
 
 
-def _below(alphabet: Alphabet, base: str, position: str, depth: int, *, wide: bool) -> float:
+def _below(alphabet: Alphabet, base: str, position: str, depth: int) -> float:
     """The distance between two keys, in units of the subtree at a depth; more than 1 if it began outside of that."""
     common = min(depth, common_prefix(base, position))
-    unit = alphabet.width(position, common, depth, wide=wide)
-    return alphabet.distance(base, position, common, wide=wide) / unit if unit else 0.0
+    unit = alphabet.width(position, common, depth)
+    return alphabet.distance(base, position, common) / unit if unit else 0.0

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
-from asyncref.engine.scan.alphabet import behind, common_prefix, is_legal
+from asyncref.engine.scan.alphabet import behind, common_prefix
+from asyncref.engine.scan.signs import is_legal
 from asyncref.globs import Filter, anchored
 from asyncref.model import KeyRange
 

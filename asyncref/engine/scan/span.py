@@ -24,15 +24,16 @@ class Span:
         position: The last key that the server went through; None before the first page.
         pages: Pages read.
         rows: Rows kept.
-        base: Where its rows are counted from: `after`, or the first key of all.
+        base: Its first key.
         origin: Where the present stretch began: up to the position, keys have been about evenly dense.
         stretch: Rows of that stretch.
         beyond: A key behind the end, and how many rows were found from the end to there.
         left: Rows in `(position, last]`, expected.
         sure: Whether that is more than a guess.
         growth: How far the next leap reaches, in multiples of what is known.
-        nearest: Where the model expects nothing more: None before any leap by the wider model; True: leap right behind
-            what is expected; False: that, too, was in vain.
+        faith: Into how many parts it may be cut at once.
+        missed: Its last cut was in vain.
+        trail: The last two keys that the model was shown, if its next page follows on those.
         waits: A leap from this span is unanswered.
         unread: First key and rows of the pages that the estimate does not know yet.
         known: The last key that it knows.
@@ -52,7 +53,9 @@ class Span:
     left: float = 0.0
     sure: bool = False
     growth: float = GROWTH
-    nearest: bool | None = None
+    faith: int = 2
+    missed: bool = False
+    trail: tuple[str, str] | None = None
     waits: bool = False
     unread: tuple[str, int] | None = None
     known: str | None = None

@@ -10,22 +10,25 @@ FEW_PAGES: Final = 20
 SOME_PAGES: Final = 80
 RAMP: Final = 0.25
 """What each page between those two allows more; in a small listing a request in vain shows, in a middling one idleness."""
-WASTE_A_PAGE: Final = 0.07
-"""What each further page allows more."""
-TRUST: Final = 0.25
+WASTE_A_PAGE: Final = 0.065
+WASTE_IDLE: Final = 0.02
+"""What each further page allows more, and what more again while all workers are idle."""
+TRUST: Final = 0.5
 """What a page that is only expected counts, beside one that was read."""
+VOUCHED: Final = 64.0
+"""Pages that may be expected for each cut that found something, once two of them make up for each that did not."""
 
 
-def allowance(pages: int, rows: int, *, expected: float, page_rows: int) -> float:
+def allowance(pages: int, *, expected: float, hits: int, misses: int, idle: float) -> float:
     """Requests that may be in vain by now.
 
     Args:
         pages: Pages read.
-        rows: Rows kept of them.
-        expected: Rows that are sure to be left; while few pages are read, trusted as far as rows were found.
-        page_rows: Rows of a full page.
+        expected: Pages that are thought to be left.
+        hits: Cuts that found a full page.
+        misses: Cuts that found nothing.
+        idle: The share of the workers that has nothing to do.
     """
-    trusted = expected if pages > FEW_PAGES else min(expected, rows)
-    counted = pages + TRUST * trusted / page_rows
+    counted = pages + TRUST * min(expected, VOUCHED * max(0, hits - 2 * misses))
     ramp = RAMP * min(SOME_PAGES - FEW_PAGES, max(0.0, counted - FEW_PAGES))
-    return FREE_WASTE + ramp + WASTE_A_PAGE * max(0.0, counted - SOME_PAGES)
+    return FREE_WASTE + ramp + (WASTE_A_PAGE + WASTE_IDLE * idle) * max(0.0, counted - SOME_PAGES)
