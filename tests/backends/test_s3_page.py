@@ -89,7 +89,7 @@ def independently(body, keep):
         if node.nodeName == "DeleteMarker" or (keep == "latest" and row["IsLatest"] != "true"):
             continue
         moment = datetime.fromisoformat(row["LastModified"]) if row.get("LastModified") else None
-        rows.append((key, int(row["Size"]), row.get("ETag"), row.get("VersionId"), moment))
+        rows.append((key, int(row["Size"]), row.get("ETag") or None, row.get("VersionId"), moment))
     return keys, rows
 
 
@@ -326,6 +326,19 @@ def test_a_page_reads_the_same_with_and_without_the_extension_however_broken(cas
 def test_unusual_values_read_the_same_with_and_without_the_extension(old, new):
     assert old in GOOD
     same_outcome(one(GOOD + GOOD.replace(old, new) + GOOD), "objects")
+
+
+def test_an_object_without_an_etag_has_none_with_and_without_the_extension():
+    body = one(GOOD + GOOD.replace("<ETag>&quot;e&quot;</ETag>", "") + GOOD.replace("<Key>k", "<Key>l"))
+    with without_extension():
+        assert page.read(body, "objects").batch["etag"].to_pylist() == ['"e"', None, '"e"']
+    same_outcome(body, "objects")
+
+
+def test_entries_within_another_element_are_none():
+    body = one(f"<CommonPrefixes>{GOOD}<Prefix>q/</Prefix></CommonPrefixes>")
+    assert len(page.read(body, "objects").keys) == 0
+    same_outcome(body, "objects")
 
 
 @compiled

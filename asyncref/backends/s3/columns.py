@@ -228,9 +228,10 @@ def _raw(body: bytes, span: Span) -> tuple[pa.BinaryArray, int]:
 def _gathered(body: bytes, span: Span) -> pa.BinaryArray:
     """The same by Arrow, which reads values and gaps in turn over the page itself, then keeps every other."""
     rows = len(span)
+    passed = np.maximum(np.maximum.accumulate(span.ends), 0)  # where a row has no value, an empty one behind the last
     offsets = np.empty(2 * rows, np.int32)
-    offsets[0::2] = span.starts
-    offsets[1::2] = span.ends
+    offsets[0::2] = np.where(span.starts < 0, passed, span.starts)
+    offsets[1::2] = passed
     column = pa.BinaryArray.from_buffers(pa.binary(), 2 * rows - 1, [None, pa.py_buffer(offsets), pa.py_buffer(body)])
     return column.take(_even(rows))
 

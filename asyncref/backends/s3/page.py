@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asyncref.backends.s3 import columns
-from asyncref.backends.s3.shape import OddPageError, Shape, Span, find
+from asyncref.backends.s3.shape import MARK, OddPageError, Shape, Span, find
 from asyncref.model import PAGE_SCHEMA
 
 Keep = Literal["objects", "latest", "stored", "all"]
@@ -44,6 +44,7 @@ _ROOT: Final = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<([A-Za-z]+)[\s>]")
 _PROLOG: Final = rb"""(?:<\?xml version="1\.0" encoding="(?:UTF|utf)-8"\?>\s*)?"""
 _LEAVES: Final = rb"(?:<([A-Za-z]+)>[ !-%'-;=?-~]*</\3>|<[A-Za-z]+/>)*"
 _USUAL: Final = re.compile(_PROLOG + rb"""<([A-Za-z]+)(?: xmlns="[ !#-%%'-;=?-~]*")?>(%b)</\1>\s*""" % _LEAVES)
+_MARK: Final = MARK[1:-2].decode()
 _LEAF: Final = re.compile(rb"<([A-Za-z]+)>([^<]*)<")
 
 
@@ -258,7 +259,10 @@ def _leaves(text: bytes) -> list[tuple[str, str]]:
     """The names of the root's elements, without those of their namespaces, and their texts."""
     usual = _USUAL.fullmatch(text)
     if usual is None:
-        return [(_local(child), child.text or "") for child in _parsed(text)]
+        leaves = [(_local(child), child.text or "") for child in _parsed(text)]
+        if MARK in text and (_MARK, "") not in leaves:
+            raise OddPageError("entries within another element than the root")
+        return leaves
     return [(name.decode(), value.decode()) for name, value in _LEAF.findall(usual[2])]
 
 

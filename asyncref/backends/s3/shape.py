@@ -29,6 +29,8 @@ _TAG: Final = re.compile(
     rb"""(?P<opening>[A-Za-z][A-Za-z0-9]*)(?:[ \t\r\n](?:[^<>"']|"[^<>"]*"|'[^<>']*')*?)?(?P<empty>/?))>"""
 )
 _LT: Final = ord("<")
+MARK: Final = b"<AsyncrefEntries/>"
+"""Stands in an envelope where the entries were."""
 _MOST_SHAPES: Final = 24  # a page with more kinds of entries than this is left to a real XML parser
 
 
@@ -86,7 +88,7 @@ class Shape:
         rows: Entries of the page.
         kinds: For every row the index of its element's name, as asked for.
         columns: For every element's name its values.
-        envelope: What stands before the first and after the last entry.
+        envelope: What stands before the first and after the last entry, with `MARK` between them if there are any.
         alike: All rows are surely of the first kind, with every flag set.
     """
 
@@ -120,7 +122,7 @@ def find(body: bytes, names: tuple[bytes, ...], wanted: tuple[bytes, ...], forms
     first, end = _extent(body, names)
     if not end:
         return Shape(0, np.empty(0, np.int8), {}, body)
-    envelope = body[:first] + body[end:]
+    envelope = b"".join([body[:first], MARK, body[end:]])
     found = _entries.entries(body, first, end, names, wanted, forms) if _entries is not None else None
     if found is not None:
         return _compiled(found, wanted, envelope)
