@@ -55,7 +55,7 @@ LEAP_OFF: Final = 0.1
 LEARN_PAGES: Final = 16
 """Pages of a span from which keys in the middle are learnt; later ones give their first and last."""
 KNOWN_PAGES: Final = 128
-"""Pages of a listing after which only the first two of a span, and every eighth, are learnt from so."""
+"""Pages of a listing after which only the first two of a span, and every eighth, are learnt from."""
 PATIENCE: Final = 8
 """A search for cuts that was in vain is repeated when a share of the spans, one in so many, has gone on by a page."""
 
@@ -104,7 +104,7 @@ class KeySpace:
         return [self._open(at, keys.after, keys.last) for at, keys in enumerate(ranges)]
 
     def saw(self, span: Span, page: Page, *, kept: int, keys: Sequence[str] = ()) -> bool:
-        """Take in a page of a span. Cost: about 20 µs, 100 µs more for the first page of a span.
+        """Take in a page of a span. Cost: about 5 µs, 30 µs more where the model learns, 100 µs for the first page of a span.
 
         Args:
             span: Whose page it is.
@@ -121,10 +121,13 @@ class KeySpace:
         span.pages += 1
         span.rows += kept
         if page.first is not None and page.last is not None:
-            between = keys if span.pages <= LEARN_PAGES and self.learns(span) else ()
-            span.trail = self._alphabet.learn(
-                (page.first, *between, page.last), span.trail, span.after, self._below(span)
-            )
+            shown = page.first, page.last
+            if self.learns(span):
+                between = keys if span.pages <= LEARN_PAGES else ()
+                shown = self._alphabet.learn(
+                    (page.first, *between, page.last), span.trail, span.after, self._below(span)
+                )
+            span.trail = shown
             first, rows = span.unread or (page.first, 0)
             span.unread, span.position = (first, rows + kept), page.last
         if span.pages == 1:
@@ -138,7 +141,7 @@ class KeySpace:
         return True
 
     def learns(self, span: Span) -> bool:
-        """Whether the model learns from the middle of this span's pages: most of a long listing's show nothing new."""
+        """Whether the model still learns from a page of this span: most pages of a long listing show nothing new."""
         return span.pages <= 2 or self.pages <= KNOWN_PAGES or not self.pages % 8  # noqa: PLR2004  see KNOWN_PAGES
 
     def steal(self, idle: int) -> list[Span]:
