@@ -209,7 +209,9 @@ class Alphabet:
         return found
 
     def fraction(self, key: str, depth: int) -> float:
-        """Where a key lies among all that share its first `depth` characters: 0 to 1."""
+        """Where a key lies among all that share its first `depth` characters: 0 to 1; a shorter one below all."""
+        if depth >= len(key):
+            return 0.0
         value, width, depths = 0.0, 1.0, self._depths
         before = key[depth - 1] if depth else ""
         for at in range(depth, min(len(key), len(depths))):  # asked a dozen times a page: few calls
