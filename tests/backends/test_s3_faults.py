@@ -20,6 +20,7 @@ from asyncref.errors import (
     NotFoundError,
     ProtocolError,
     ServerError,
+    SilentError,
     ThrottledError,
     UnsupportedError,
     WrongRegionError,
