@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import TracebackType
 from typing import Protocol
 
 from asyncref.net.wire import Headers
@@ -31,3 +32,19 @@ class Response(Protocol):
     def close(self) -> None:
         """Leave it. Idempotent."""
         ...
+
+
+class Held:
+    """The end of a context that holds an answer: it is left."""
+
+    __slots__ = ("_response",)
+
+    def __init__(self) -> None:
+        self._response: Response | None = None
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        del kind, error, trace
+        assert self._response is not None
+        self._response.close()

@@ -141,6 +141,23 @@ def places(request: pytest.FixtureRequest, contents: dict[str, bytes]) -> Callab
     return filled
 
 
+@dataclass(frozen=True)
+class Way:
+    """A place behind a proxy of its own, scanned before anything breaks."""
+
+    place: Place
+    proxy: Proxy
+    manifest: Manifest
+    options: dict[str, str]
+
+
+@pytest.fixture
+async def way(where: str, places: Callable[[str], Place], proxy_to: Callable[[str], Proxy]) -> Way:
+    place = places(where)
+    proxy = proxy_to(place.upstream)
+    return Way(place, proxy, *await place.through(proxy))
+
+
 async def pinned(server: S3Server, bucket: str) -> Manifest:
     return await scan([Target(uri=f"s3://{bucket}/")], storage_options=server.storage_options)
 
@@ -148,85 +165,53 @@ async def pinned(server: S3Server, bucket: str) -> Manifest:
 @pytest.mark.parametrize("seed", range(SEEDS))
 @pytest.mark.parametrize("where", PLACES)
 async def test_every_byte_is_right_whatever_breaks_on_the_way(
-    *,
-    seed: int,
-    where: str,
-    places: Callable[[str], Place],
-    contents: dict[str, bytes],
-    tmp_path: Path,
-    proxy_to: Callable[[str], Proxy],
+    *, seed: int, where: str, way: Way, contents: dict[str, bytes], tmp_path: Path
 ) -> None:
-    place = places(where)
-    proxy = proxy_to(place.upstream)
-    manifest, options = await place.through(proxy)
     struck: Counter[str] = Counter()
-    proxy.script = seeded(seed, share=SHARE, contents=contents, struck=struck, kinds=place.kinds)
-    report = await fetch(manifest, tmp_path, storage_options=options, limits=LIMITS)
+    way.proxy.script = seeded(seed, share=SHARE, contents=contents, struck=struck, kinds=way.place.kinds)
+    report = await fetch(way.manifest, tmp_path, storage_options=way.options, limits=LIMITS)
     assert tree(tmp_path) == contents
     assert (report.unchecked == 0) is (where != "http")
     assert struck.total() > OBJECTS * SHARE / 3
-    assert proxy.open_connections <= 1
+    assert way.proxy.open_connections <= 1
 
 
 @pytest.mark.parametrize("where", [where for where in PLACES if where != "s3"])
-async def test_faults_in_a_row_are_survived_everywhere(
-    where: str,
-    places: Callable[[str], Place],
-    contents: dict[str, bytes],
-    tmp_path: Path,
-    proxy_to: Callable[[str], Proxy],
-) -> None:
+async def test_faults_in_a_row_are_survived_everywhere(way: Way, contents: dict[str, bytes], tmp_path: Path) -> None:
     """One request in three, so that tries follow upon tries."""
     few = {key: data for key, data in contents.items() if key < "o00030"}
-    place = places(where)
-    proxy = proxy_to(place.upstream)
-    manifest, options = await place.through(proxy)
     struck: Counter[str] = Counter()
-    proxy.script = seeded(5, share=0.33, contents=contents, struck=struck, kinds=place.kinds)
-    await fetch(manifest.select(include=list(few)), tmp_path, storage_options=options, limits=LIMITS)
+    way.proxy.script = seeded(5, share=0.33, contents=contents, struck=struck, kinds=way.place.kinds)
+    await fetch(way.manifest.select(include=list(few)), tmp_path, storage_options=way.options, limits=LIMITS)
     assert tree(tmp_path) == few
     assert len(struck) >= 5
 
 
 @pytest.mark.parametrize("where", [where for where in PLACES if where != "http"])
 async def test_one_flipped_byte_is_found_wherever_the_pin_has_a_checksum(
-    where: str,
-    places: Callable[[str], Place],
-    contents: dict[str, bytes],
-    tmp_path: Path,
-    proxy_to: Callable[[str], Proxy],
+    way: Way, contents: dict[str, bytes], tmp_path: Path
 ) -> None:
-    place = places(where)
-    proxy = proxy_to(place.upstream)
-    manifest, options = await place.through(proxy)
     key = next(key for key, data in contents.items() if len(data) > 1000)
-    proxy.forget()
-    proxy.inject(Flip(0.7), kind="get", at=1)
-    report = await fetch(manifest.select(include=[key]), tmp_path, storage_options=options, limits=LIMITS)
+    way.proxy.forget()
+    way.proxy.inject(Flip(0.7), kind="get", at=1)
+    report = await fetch(way.manifest.select(include=[key]), tmp_path, storage_options=way.options, limits=LIMITS)
     assert tree(tmp_path) == {key: contents[key]}
-    assert (report.retries, proxy.counts["get"]) == (1, 2)
+    assert (report.retries, way.proxy.counts["get"]) == (1, 2)
 
 
 @pytest.mark.parametrize("where", ["gcs", "azure"])
 async def test_damage_that_comes_twice_alike_is_damage_where_the_answers_state_the_checksum(
-    where: str,
-    places: Callable[[str], Place],
-    contents: dict[str, bytes],
-    tmp_path: Path,
-    proxy_to: Callable[[str], Proxy],
+    way: Way, contents: dict[str, bytes], tmp_path: Path
 ) -> None:
     """Two answers in a row with the same wrong byte; a third would be believed to be what lies there."""
-    place = places(where)
-    proxy = proxy_to(place.upstream)
-    manifest, options = await place.through(proxy)
     key = next(key for key, data in contents.items() if len(data) > 1000)
-    one = manifest.select(include=[key])
+    one = way.manifest.select(include=[key])
 
     async def fetched(to: str, damaged: int) -> int:
-        proxy.forget()
+        way.proxy.forget()
         for at in range(1, damaged + 1):
-            proxy.inject(Flip(0.7), kind="get", at=at)
-        return (await fetch(one, tmp_path / to, storage_options=options, limits=LIMITS)).retries
+            way.proxy.inject(Flip(0.7), kind="get", at=at)
+        return (await fetch(one, tmp_path / to, storage_options=way.options, limits=LIMITS)).retries
 
     assert await fetched("twice", 2) == 2
     assert tree(tmp_path) == {f"twice/{key}": contents[key]}

@@ -7,7 +7,6 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Final
 
 from asyncref.backends.base import Body
@@ -16,7 +15,7 @@ from asyncref.backends.s3.answers import Asked
 from asyncref.errors import NotFoundError, ProtocolError
 from asyncref.model import Answer, Pin, ReadRequest
 from asyncref.net.dates import date_s
-from asyncref.net.response import Response
+from asyncref.net.response import Held
 from asyncref.net.stretches import counted, stretch_of
 
 _CHECKSUMS: Final = ("sha256", "sha1", "crc32", "crc32c", "crc64nvme")  # those first that need no further library
@@ -65,7 +64,7 @@ async def describe(access: Access, request: ReadRequest, upload_part: int | None
     return answer
 
 
-class Reading:
+class Reading(Held):
     """One ranged, conditional GET; see `Backend.read`. A class, since a generator's context takes 8 µs more.
 
     Args:
@@ -73,12 +72,12 @@ class Reading:
         request: What to read.
     """
 
-    __slots__ = ("_access", "_request", "_response")
+    __slots__ = ("_access", "_request")
 
     def __init__(self, access: Access, request: ReadRequest) -> None:
+        super().__init__()
         self._access = access
         self._request = request
-        self._response: Response | None = None
 
     async def __aenter__(self) -> Body:
         access, request = self._access, self._request
@@ -102,13 +101,6 @@ class Reading:
         self._response = response
         chunks = counted(access.chunks(response, url, asked), answer, uri=asked.uri)
         return Body(answer, chunks, access.receiver(response, url, asked))
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        del kind, error, trace
-        assert self._response is not None
-        self._response.close()
 
 
 def _asked(access: Access, key: str, version: str | None) -> Asked:
