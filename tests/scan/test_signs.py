@@ -1,0 +1,96 @@
+"""What the splitter expects of characters it has and has not seen, and how much it may ask for in vain."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncref.engine.scan.alphabet import Alphabet
+from asyncref.engine.scan.outlook import look
+from asyncref.engine.scan.signs import Place, Signs, legal, likely_beside
+from asyncref.engine.scan.waste import FREE_WASTE, WASTE_A_PAGE, WASTE_IDLE, allowance
+
+TEXTS = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=20)
+COUNTS = st.integers(0, 10**6)
+
+
+def place_of(came: str, passed: tuple[tuple[str, str], ...] = ()) -> Place:
+    place = Place()
+    for character in came:
+        place.came_to(character)
+    for low, high in passed:
+        place.went_over(ord(low), ord(high) + 1)
+    return place
+
+
+@given(TEXTS, st.integers(0, 5))
+def test_a_character_that_came_is_likelier_for_it_and_others_are_not(came: str, drawn: int) -> None:
+    prior = likely_beside(set(came), set())
+    place = place_of(came)
+    place.drawn = drawn
+    weights = place.weights(prior)
+    assert list(weights) == list(prior) == sorted(prior)
+    for character, weight in weights.items():
+        assert weight >= prior[character] if character in came else weight <= prior[character]
+
+
+def test_digits_make_digits_likely_and_letters_those_between_them() -> None:
+    digits, letters = likely_beside(set("37"), set()), likely_beside(set("bf"), set())
+    assert all(digits[each] == 1.0 for each in "0123456789")
+    assert letters["d"] > letters["z"] > letters.get("7", 0.0)
+    assert likely_beside(set("3"), set("a"))["a"] == 1.0  # a hexadecimal number
+
+
+def test_what_a_listing_went_over_is_expected_less_each_time() -> None:
+    prior = likely_beside(set("ah"), set())
+    found = [place_of("ah", (("b", "g"),) * times).weights(prior)["d"] for times in range(4)]
+    assert found == sorted(found, reverse=True)
+    assert found[-1] < found[0] / 4
+    once = place_of("ah", (("b", "g"),)).weights(prior)
+    assert once["m"] == place_of("ah").weights(prior)["m"]  # what lies outside is not touched
+
+
+@given(TEXTS, st.lists(st.integers(0xA0, 0x10FFF0).map(lambda point: ord(legal(point))), max_size=12, unique=True))
+def test_every_place_of_the_line_belongs_to_one_character(ascii_text: str, marks: list[int]) -> None:
+    signs = Signs(place_of(ascii_text).weights(likely_beside(set(ascii_text), set())), sorted(marks), 0.5)
+    before = 0.0
+    for step in range(101):
+        start, share = signs.place(signs.character(step / 100))
+        assert 0.0 <= before <= start + 1e-9 <= 1.0 + 1e-9
+        assert 0.0 <= share <= 1.0
+        before = start
+    for point in marks:
+        start, share = signs.place(chr(point))
+        assert signs.character(start + share / 2) == chr(point)
+
+
+@given(COUNTS, st.floats(0, 1e6), COUNTS, COUNTS, st.floats(0, 1))
+def test_requests_in_vain_are_a_bounded_share(pages: int, expected: float, hits: int, misses: int, idle: float) -> None:
+    allowed = allowance(pages, expected=expected, hits=hits, misses=misses, idle=idle)
+    assert FREE_WASTE <= allowed <= FREE_WASTE + 15 + (WASTE_A_PAGE + WASTE_IDLE) * (pages + expected / 2)
+    assert allowed <= allowance(pages + 1, expected=expected, hits=hits + 1, misses=misses, idle=idle)
+    assert allowance(pages, expected=expected, hits=hits, misses=hits, idle=idle) == allowance(
+        pages, expected=0.0, hits=0, misses=0, idle=idle
+    )  # where nothing vouches for them, expected pages count nothing
+
+
+@given(st.sampled_from([100.0, 1000.0, 5000.0]))
+def test_a_border_is_ahead_and_ends_a_subtree(rows: float) -> None:
+    keys = [f"d/{folder:03d}/{number:04d}" for folder in range(40) for number in range(0, 1000, 50)]
+    alphabet = Alphabet()
+    alphabet.learn(keys, None, None, "")
+    ahead = look(
+        alphabet, stretch=(keys[0], keys[-1], 40_000), read=(keys[0], 40_000), last=None, beyond=None, prefix=2
+    )
+    border, exact = ahead.border_after(rows, rows / 4), ahead.key_after(rows, 1.0)
+    assert keys[-1] < border
+    assert len(border) <= len(exact)
+
+
+@pytest.mark.parametrize("depth", [2, 3, 9])
+def test_a_key_that_ends_there_lies_below_all_that_go_on(depth: int) -> None:
+    alphabet = Alphabet()
+    alphabet.learn(["abc", "abd", "abe"], None, None, "")
+    assert alphabet.fraction("ab", depth) == 0.0
+    assert alphabet.fraction("abe", 2) > alphabet.fraction("abd", 2) > 0.0
