@@ -69,6 +69,15 @@ class ProxiedResponse:
             filled += count
         return filled
 
+    @property
+    def can_pour(self) -> bool:
+        """Never: aiohttp has the socket."""
+        return False
+
+    async def pour(self, file: int, offset: int, length: int) -> int:
+        """Never called."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """Leave the answer. Idempotent."""
         self._response.release()

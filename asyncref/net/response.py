@@ -29,6 +29,15 @@ class Response(Protocol):
         """Fill a view with them, fewer only before the end; how many it took."""
         ...
 
+    @property
+    def can_pour(self) -> bool:
+        """Whether `pour` may be used."""
+        ...
+
+    async def pour(self, file: int, offset: int, length: int) -> int:
+        """Move them to an open file, fewer only before the end; how many there are."""
+        ...
+
     def close(self) -> None:
         """Leave it. Idempotent."""
         ...

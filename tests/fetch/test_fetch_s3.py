@@ -22,6 +22,8 @@ from asyncref.errors import AccessDeniedError, FetchError, PathConflictError
 from asyncref.loaders import stream
 from asyncref.manifest import Manifest
 from asyncref.model import Limits
+from asyncref.net.wire import BUFFER_BYTES
+from asyncref.net.wire.pump import POURS, Pour, Pump
 from tests.fetch import noise, tree
 from tests.servers import S3Server, wait_until
 from tests.servers.proxy import AddHeader, Cut, Flip, Proxy, Reset, Stall, Status, slow_down
@@ -272,3 +274,27 @@ async def test_a_checksum_in_the_answer_proves_what_the_etag_cannot(
     assert (report.unchecked, proxy.counts["get"]) == (0, 3)
     assert tree(tmp_path / "b") == {"k": data}
     assert proxy.seen[-1].headers["x-amz-checksum-mode"] == "ENABLED"
+
+
+@pytest.mark.skipif(not POURS, reason="Linux only")
+async def test_what_is_large_never_comes_into_this_process(s3: S3Server, bucket: str, tmp_path: Path) -> None:
+    contents = {"large": noise(17 * 2**20 + 1), "middling": noise(2**21), "small": noise(1000)}
+    made(s3, bucket, versioned=False)
+    put(s3, bucket, contents)
+    manifest = await scanned(s3, bucket)
+    poured = []
+
+    def noted(pump: Pump, pour: Pour, socket: int) -> None:
+        poured.append(pour.left)
+        start(pump, pour, socket)
+
+    start = Pump.start
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Pump, "start", noted)
+        await fetch(manifest, tmp_path / "out", storage_options=secrets(s3))
+        assert sum(poured) > sum(map(len, contents.values())) - 3 * BUFFER_BYTES - 1000
+        poured.clear()
+        await fetch(manifest, tmp_path / "slow", storage_options=secrets(s3), limits=Limits(bytes_per_second=10**9))
+        assert not poured  # a rate is held by whoever counts
+    for folder in ("out", "slow"):
+        assert tree(tmp_path / folder) == contents

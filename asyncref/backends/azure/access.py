@@ -13,7 +13,10 @@ from urllib.parse import quote, urlsplit
 from asyncref.backends.azure.answers import Asked, failure, moment
 from asyncref.backends.azure.settings import AzureSettings
 from asyncref.backends.azure.sign import Signer, http_date
+from asyncref.backends.base import Body
+from asyncref.backends.bodies import body_of
 from asyncref.errors import ConnectionFailedError
+from asyncref.model import Answer
 from asyncref.net.foreign import is_unknown_host
 from asyncref.net.http import HttpPool, Reply
 from asyncref.net.response import Response
@@ -101,9 +104,9 @@ class Access:
             if corrected or not self._correct(response.status, response.headers):
                 raise failure(response.status, response.headers, body, call.asked)
 
-    def chunks(self, response: Response, url: str, asked: Asked) -> AsyncIterator[bytes]:
-        """The bytes of an answer as they come."""
-        return self._pool.chunks(response, url=url, uri=asked.uri)
+    def body(self, response: Response, answer: Answer, url: str, asked: Asked) -> Body:
+        """The body of a good answer."""
+        return body_of(self._pool, response, answer, url=url, uri=asked.uri)
 
     async def aclose(self) -> None:
         """Close the pool. Idempotent."""

@@ -13,7 +13,7 @@ from asyncref.backends.azure.answers import Asked, moment
 from asyncref.backends.base import Body
 from asyncref.errors import NotFoundError, ProtocolError
 from asyncref.model import Answer, Pin, ReadRequest
-from asyncref.net.stretches import counted, stretch_of
+from asyncref.net.stretches import stretch_of
 
 _NEEDS: Final = "reading needs the role Storage Blob Data Reader, or a SAS with permission r"
 _PARTIAL: Final = 206
@@ -56,7 +56,7 @@ async def read(access: Access, request: ReadRequest) -> AsyncIterator[Body]:
         if response.headers.get("x-ms-resource-type") == "directory":
             raise NotFoundError("a folder, not a blob", uri=asked.uri)
         answer = _answer(response.status, response.headers, asked)
-        yield Body(answer, counted(access.chunks(response, url, asked), answer, uri=asked.uri))
+        yield access.body(response, answer, url, asked)
 
 
 def _asked(access: Access, key: str, version: str | None) -> Asked:

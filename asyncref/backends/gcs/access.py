@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import quote, urlencode
 
+from asyncref.backends.base import Body
+from asyncref.backends.bodies import body_of
 from asyncref.backends.gcs.answers import Asked, failure
 from asyncref.backends.gcs.settings import GcsSettings
 from asyncref.backends.gcs.tokens import Tokens
+from asyncref.model import Answer
 from asyncref.net.http import HttpPool, Reply
 from asyncref.net.response import Response
 
@@ -92,9 +95,9 @@ class Access:
             if not (refused and self._tokens is not None and token is not None and self._tokens.drop(token)):
                 raise failure(response.status, response.headers, body, call.asked, anon=self._tokens is None)
 
-    def chunks(self, response: Response, url: str, asked: Asked) -> AsyncIterator[bytes]:
-        """The bytes of an answer as they come."""
-        return self._pool.chunks(response, url=url, uri=asked.uri)
+    def body(self, response: Response, answer: Answer, url: str, asked: Asked) -> Body:
+        """The body of a good answer."""
+        return body_of(self._pool, response, answer, url=url, uri=asked.uri)
 
     async def aclose(self) -> None:
         """Close the pools. Idempotent."""

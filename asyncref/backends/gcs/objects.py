@@ -17,7 +17,7 @@ from asyncref.backends.gcs.page import ITEM, OddPageError, pins_of
 from asyncref.errors import NotFoundError, ProtocolError
 from asyncref.model import Answer, Pin, ReadRequest
 from asyncref.net.response import Response
-from asyncref.net.stretches import counted, stretch_of
+from asyncref.net.stretches import stretch_of
 
 _PARTIAL: Final = 206
 # Without it, objects with Content-Encoding: gzip come decompressed, without length and deaf to ranges
@@ -65,7 +65,7 @@ async def read(access: Access, request: ReadRequest) -> AsyncIterator[Body]:
         headers["If-Match"] = request.if_match
     async with access.request(Call(asked, object_path(request.key), query, headers)) as (response, url):
         answer = _answer(response, request, asked)
-        yield Body(answer, counted(access.chunks(response, url, asked), answer, uri=asked.uri))
+        yield access.body(response, answer, url, asked)
 
 
 async def versioning(access: Access) -> bool:

@@ -18,7 +18,6 @@ from asyncref.backends.http.index import Index
 from asyncref.backends.http.settings import WebSettings, read_settings
 from asyncref.errors import BrokenBodyError, NotFoundError, ProtocolError, UnsupportedError
 from asyncref.model import PAGE_SCHEMA, Cursor, Limits, ListRequest, Page, Pin, ReadRequest, Source
-from asyncref.net.stretches import counted
 from asyncref.uri import Reference
 
 __all__ = ["HttpBackend", "open_http"]
@@ -164,8 +163,10 @@ class HttpBackend:
         uri = self.reference(request.key)
         async with self._web.request(Call(request.key, headers=headers)) as (response, url):
             answer = answer_of(response.status, response.headers, uri=uri)
-            chunks = counted(self._web.chunks(response, url, uri), answer, uri=uri)
-            yield Body(answer, _to_its_end(chunks, uri, marked=ends_by_itself(response.headers)))
+            body = self._web.body(response, answer, url, uri)
+            if answer.stop is None:
+                body = Body(answer, _to_its_end(body.chunks, uri, marked=ends_by_itself(response.headers)))
+            yield body
 
     async def aclose(self) -> None:
         """Close the pool. Idempotent."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Final
 
+from asyncref.backends.base import Body
+from asyncref.backends.bodies import body_of
 from asyncref.backends.http.answers import failure
 from asyncref.backends.http.redirects import STATUSES, Redirects, is_same_server
 from asyncref.backends.http.settings import WebSettings
@@ -17,6 +19,7 @@ from asyncref.errors import (
     ProtocolError,
     StorageError,
 )
+from asyncref.model import Answer
 from asyncref.net.foreign import is_untrusted
 from asyncref.net.http import HttpPool
 from asyncref.net.response import Response
@@ -97,9 +100,9 @@ class Web:
                 raise _final(error, _VERIFY if ours else _FOREIGN) from error.__cause__
         raise ProtocolError(f"more than {_MOST_REDIRECTS} redirects", uri=uri)
 
-    def chunks(self, response: Response, url: str, uri: str) -> AsyncIterator[bytes]:
-        """The bytes of an answer as they come."""
-        return self._pool.chunks(response, url=url, uri=uri)
+    def body(self, response: Response, answer: Answer, url: str, uri: str) -> Body:
+        """The body of a good answer."""
+        return body_of(self._pool, response, answer, url=url, uri=uri)
 
     async def fetch(self, call: Call, *, most_bytes: int) -> tuple[bytes, Mapping[str, str], str]:
         """Send one request and read its answer whole: body, headers, and the URL it came from.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
-from functools import partial
+from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -12,11 +11,13 @@ from typing import Final, NamedTuple
 import anyio
 import anyio.to_thread
 
-from asyncref.backends.base import Receive
+from asyncref.backends.base import Body
+from asyncref.backends.bodies import body_of
 from asyncref.backends.s3.answers import Asked, elements, failure, region_of
 from asyncref.backends.s3.endpoints import Endpoint, resolve
 from asyncref.backends.s3.settings import S3Settings
 from asyncref.errors import AsyncrefError, WrongRegionError
+from asyncref.model import Answer
 from asyncref.net.credentials import Chain
 from asyncref.net.dates import date_s
 from asyncref.net.http import HttpPool, Reply
@@ -111,13 +112,9 @@ class Access:
                 raise self._failure(response.status, response.headers, body, endpoint, call.asked)
         raise AssertionError("the second try returns or raises")
 
-    def chunks(self, response: Response, url: str, asked: Asked) -> AsyncIterator[bytes]:
-        """The bytes of an answer as they come."""
-        return self._pool.chunks(response, url=url, uri=asked.uri)
-
-    def receiver(self, response: Response, url: str, asked: Asked) -> Receive:
-        """Fills buffers with the same bytes; see `Body.receive`."""
-        return partial(self._pool.read_into, response, url=url, uri=asked.uri)
+    def body(self, response: Response, answer: Answer, url: str, asked: Asked) -> Body:
+        """The body of a good answer."""
+        return body_of(self._pool, response, answer, url=url, uri=asked.uri)
 
     async def aclose(self) -> None:
         """Close the pool. Idempotent."""

@@ -16,7 +16,7 @@ from asyncref.errors import NotFoundError, ProtocolError
 from asyncref.model import Answer, Pin, ReadRequest
 from asyncref.net.dates import date_s
 from asyncref.net.response import Held
-from asyncref.net.stretches import counted, stretch_of
+from asyncref.net.stretches import stretch_of
 
 _CHECKSUMS: Final = ("sha256", "sha1", "crc32", "crc32c", "crc64nvme")  # those first that need no further library
 _CHECKSUM_HEADERS: Final = frozenset(f"x-amz-checksum-{algorithm}" for algorithm in _CHECKSUMS)
@@ -99,8 +99,7 @@ class Reading(Held):
             response.close()
             raise
         self._response = response
-        chunks = counted(access.chunks(response, url, asked), answer, uri=asked.uri)
-        return Body(answer, chunks, access.receiver(response, url, asked))
+        return access.body(response, answer, url, asked)
 
 
 def _asked(access: Access, key: str, version: str | None) -> Asked:

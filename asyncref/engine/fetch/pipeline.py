@@ -35,6 +35,7 @@ from asyncref.engine.flow import Meter
 from asyncref.errors import FetchError, NothingFoundError, TargetError
 from asyncref.manifest import Manifest
 
+_ABREAST = min(4, os.cpu_count() or 1)  # large objects: as many as there are threads that write them
 T = TypeVar("T")
 
 
@@ -198,7 +199,7 @@ class _Run:
         files.small_bytes = share.small_bytes
         reader = Reader(self.places, limits, meter, share.window_bytes, self.options.older)
         checker = Checker(reader, meter, self.options.checksum)
-        self._transfer = Transfer(reader, files, meter, share.workers, checker)
+        self._transfer = Transfer(reader, files, meter, share.workers, checker, abreast=_ABREAST)
         overwrite = self.options.overwrite
         feeder = Feeder(self.manifest, self.names, self._place, files.target, self.threads, self.tally, overwrite)
         await self._transfer.run(feeder.produce)

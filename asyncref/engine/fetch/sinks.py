@@ -117,6 +117,9 @@ class ChunkSink:
                 await self._grow(self._held_bytes)
         self.chunks.extend(map(bytes, chunks))
 
+    def descriptor(self) -> None:
+        """None."""
+
     async def take_from(self, share: Share) -> bool:
         """Never: memory has no file's blocks."""
         del share
@@ -178,6 +181,9 @@ class MemorySink:
                 self.data[low:high] = memoryview(chunk)[low - at : high - at]
             at += len(chunk)
 
+    def descriptor(self) -> None:
+        """None."""
+
     async def take_from(self, share: Share) -> bool:
         """Never: memory has no file's blocks."""
         del share
@@ -231,6 +237,10 @@ class FileSink:
     async def write(self, offset: int, chunks: Sequence[Bytes]) -> None:
         """Write them at their place."""
         await self._threads.write(self.temporary.fd, chunks, offset)
+
+    def descriptor(self) -> int:
+        """The temporary's own."""
+        return self.temporary.fd
 
     async def take_from(self, share: Share) -> bool:
         """By the file system, where it can."""

@@ -61,6 +61,7 @@ class Transfer:
         meter: Counts.
         workers: How many.
         checker: Checks what is complete.
+        abreast: As `Feed` has it.
     """
 
     reader: Reader
@@ -68,6 +69,7 @@ class Transfer:
     meter: Meter
     workers: int
     checker: Checker
+    abreast: int = 1
     _in_vain: int = 0
     _fatal: Exception | None = None
 
@@ -80,7 +82,7 @@ class Transfer:
         """
         send, receive = anyio.create_memory_object_stream[Sequence[Job]](1)
         async with receive, anyio.create_task_group() as group:
-            feed = Feed(lambda: _next(receive))
+            feed = Feed(lambda: _next(receive), abreast=self.abreast)
             group.start_soon(self._guard, group.cancel_scope, lambda: _produce(produce, send))
             async with anyio.create_task_group() as beside:
                 beside.start_soon(self._guard, group.cancel_scope, lambda: self.reader.hedge(beside))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Final, cast
+
+import anyio
 
 from asyncref.net.wire.faults import (
     CutShortError,
@@ -16,13 +19,14 @@ from asyncref.net.wire.faults import (
 )
 from asyncref.net.wire.head import HEAD_BYTES
 from asyncref.net.wire.origin import Origin
+from asyncref.net.wire.pump import POURS, Pour, Pump
 from asyncref.net.wire.receiver import Receiver
 
 BUFFER_BYTES: Final = 2**19
 """Most that waits for a slow reader, and the longest chunk; half of it, at least, makes one of a long body."""
 _OTHER: Final = 300
 """Of statuses, the first that says that this is not what was asked for."""
-_CLOSED: Final = "the answer was left, and its connection belongs to another"
+LEFT: Final = "the answer was left, and its connection belongs to another"
 assert BUFFER_BYTES >= 2 * HEAD_BYTES
 
 
@@ -40,8 +44,8 @@ class Connection(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_failure", "_forget", "_fresh", "_is_lost", "_is_page", "_is_paused", "_least", "_loop", "_quiet_ticks",
-        "_receiver", "_transport", "_waiter", "idle_since_s", "origin",
+        "_failure", "_forget", "_fresh", "_is_lost", "_is_page", "_is_paused", "_least", "_loop", "_pour",
+        "_quiet_ticks", "_receiver", "_transport", "_waiter", "idle_since_s", "origin",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, origin: Origin, forget: Callable[[Connection], None]) -> None:
@@ -52,6 +56,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._receiver: Receiver | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._pour: Pour | None = None
         self._failure: WireError | None = None
         self._is_lost = False
         self._is_paused = False
@@ -163,6 +168,8 @@ class Connection(asyncio.BufferedProtocol):
     def tick(self, most: int) -> None:
         """Called in turn: given up at `most` turns in a row without a byte, or bytes enough, while someone waits."""
         if self._waiter is not None:
+            if self._pour is not None and not self._pour.is_quiet():
+                self._quiet_ticks = 0
             self._quiet_ticks += 1
             if self._quiet_ticks >= most:
                 self._fail(TrickleError(f"{self._fresh:,} bytes") if self._fresh else SilenceError())
@@ -186,7 +193,42 @@ class Connection(asyncio.BufferedProtocol):
             self._resume()
             await self._wait()
         if receiver is not self._receiver:
-            raise RuntimeError(_CLOSED)
+            raise RuntimeError(LEFT)
+
+    @property
+    def can_pour(self) -> bool:
+        """Whether what comes next can be taken from the socket as it stands."""
+        transport = self._transport
+        return POURS and transport is not None and transport.get_extra_info("sslcontext") is None
+
+    async def pour(self, receiver: Receiver, pour: Pour, pump: Pump) -> None:
+        """Let a thread have the socket, until it has moved all, or nothing more can come. Nothing is written after it.
+
+        Raises:
+            RuntimeError: The answer was left.
+        """
+        transport = self._transport
+        if receiver is self._receiver and transport is not None and self._failure is None and not self._is_lost:
+            self._pause()
+            pump.start(pour, transport.get_extra_info("socket").fileno())
+            pour.ended.add_done_callback(lambda _: self._wake())
+            self._pour = pour
+            try:
+                await self._wait()
+            except BaseException:
+                self.abort()  # nobody counts on
+                raise
+            finally:
+                self._pour = None
+                if not pour.ended.done():
+                    pump.stop(pour)
+                    with anyio.CancelScope(shield=True):
+                        await _over(pour.ended)
+                receiver.poured(pour.moved)
+            if pour.left or pour.failure is not None:
+                self._fail(CutShortError(str(pour.broke) if pour.broke is not None else receiver.missing))
+        if receiver is not self._receiver:
+            raise RuntimeError(LEFT)
 
     def failure(self) -> WireError:
         """Why an answer is not whole."""
@@ -224,96 +266,8 @@ class Connection(asyncio.BufferedProtocol):
             transport.resume_reading()
 
 
-class Response:
-    """An answer: its status and headers are here, its body is to come.
-
-    Args:
-        connection: Whose.
-        receiver: What it comes to.
-        release: Gives the connection back.
-
-    Attributes:
-        status: Of three digits.
-        headers: In any case.
-    """
-
-    __slots__ = ("_connection", "_receiver", "_release", "headers", "status")
-
-    def __init__(
-        self, connection: Connection, receiver: Receiver, release: Callable[[Connection, Receiver], None]
-    ) -> None:
-        assert receiver.head is not None
-        self.status = receiver.head.status
-        self.headers = receiver.head.headers
-        self._connection = connection
-        self._receiver: Receiver | None = receiver
-        self._release = release
-
-    async def chunk(self, least: int = BUFFER_BYTES // 2) -> bytes:
-        """The next bytes of the body, at most `BUFFER_BYTES`; empty at its end.
-
-        What came before a failure is given first.
-
-        Args:
-            least: Wait for so many, or the body's end.
-
-        Raises:
-            WireError: The body broke off.
-            RuntimeError: The answer was left.
-        """
-        receiver = self._held()
-        if not receiver.want(least):
-            await self._connection.more(receiver)
-        if not receiver.waiting and not receiver.is_complete:
-            raise self._connection.failure()
-        return receiver.take()
-
-    async def read_into(self, view: memoryview) -> int:
-        """Fill a view with the next bytes of the body; those of an announced length are not copied on their way.
-
-        Args:
-            view: Writable bytes, not empty.
-
-        Returns:
-            How many bytes it took: fewer than fit only before the body's end or a failure, which the next call tells.
-
-        Raises:
-            WireError: The body broke off, and nothing came since the last call.
-            RuntimeError: The answer was left.
-        """
-        receiver = self._held()
-        filled = receiver.take_into(view)
-        while filled < len(view) and not receiver.is_complete:
-            before = filled
-            filled += await self._fill(receiver, view[filled:])
-            if filled == before:
-                break
-        if not filled and not receiver.is_complete:
-            raise self._connection.failure()
-        return filled
-
-    async def _fill(self, receiver: Receiver, view: memoryview) -> int:
-        if not receiver.can_aim:
-            if not receiver.want(min(len(view), BUFFER_BYTES // 2)):
-                await self._connection.more(receiver)
-            return receiver.take_into(view)
-        receiver.aim(view)
-        try:
-            await self._connection.more(receiver)
-        except BaseException:
-            self._connection.abort()  # bytes have gone where nobody counts them
-            raise
-        finally:
-            count = receiver.disarm()
-        return count
-
-    def close(self) -> None:
-        """Leave the answer; its connection is kept if all of the body has come. Idempotent."""
-        receiver, self._receiver = self._receiver, None
-        if receiver is not None:
-            self._release(self._connection, receiver)
-
-    def _held(self) -> Receiver:
-        if self._receiver is None:
-            raise RuntimeError(_CLOSED)
-        return self._receiver
+async def _over(ended: asyncio.Future[None]) -> None:
+    """Wait for a thread to leave what its caller is about to close: a moment, or a write that a disk holds up."""
+    while not ended.done():
+        with contextlib.suppress(asyncio.CancelledError):  # the first of them is on its way already
+            await asyncio.wait([ended])

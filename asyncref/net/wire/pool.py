@@ -11,11 +11,13 @@ from typing import Final
 
 import numpy as np
 
-from asyncref.net.wire.connection import BUFFER_BYTES, Connection, Response
+from asyncref.net.wire.connection import BUFFER_BYTES, Connection
 from asyncref.net.wire.dial import Dialer
 from asyncref.net.wire.faults import NoAnswerError
 from asyncref.net.wire.origin import Origin
+from asyncref.net.wire.pump import Pump
 from asyncref.net.wire.receiver import Receiver
+from asyncref.net.wire.response import Response
 
 _MOST_TICK_S: Final = 1.0
 LEAST_BYTES_PER_S: Final = 1024
@@ -48,6 +50,7 @@ class WirePool:
     ) -> None:
         self._loop = loop
         self._dialer = Dialer(loop, timeout_s=connect_timeout_s, tls=tls, probes=tcp_keepalive)
+        self._pump = Pump()
         self._keepalive_s = keepalive_s
         self._tick_s = min(idle_timeout_s / 4, keepalive_s / 4 or _MOST_TICK_S, _MOST_TICK_S)
         self._silent_ticks = math.ceil(idle_timeout_s / self._tick_s) + 1  # the first may come at once
@@ -118,7 +121,7 @@ class WirePool:
             connection.leave()
             self._buffers.append(buffer)
             raise
-        return Response(connection, receiver, self._release)
+        return Response(connection, receiver, self._pump, self._release)
 
     def _release(self, connection: Connection, receiver: Receiver) -> None:
         if connection.leave() and not self._is_closed:

@@ -121,6 +121,25 @@ class Receiver:
             self._start = self._stop = 0
         return count
 
+    def lying(self, most: int) -> memoryview:
+        """At most so many bytes of what lies here; they stay until `poured`."""
+        return self.buffer[self._start : min(self._stop, self._start + most)]
+
+    def coming(self) -> int:
+        """How many bytes of an announced length have not come yet."""
+        return self._left or 0
+
+    def poured(self, count: int) -> None:
+        """Note that so many bytes went elsewhere: first those that lay here, then some that came by another way."""
+        lay = min(count, self.waiting)
+        self._start += lay
+        if self._start == self._stop:
+            self._start = self._stop = 0
+        if count > lay:
+            assert self._left is not None
+            self._left -= count - lay
+            self.is_complete = not self._left
+
     @property
     def can_aim(self) -> bool:
         """Whether `aim` may be used."""
