@@ -19,6 +19,7 @@ from anyio import to_thread
 from anyio.streams.memory import MemoryObjectSendStream
 
 from asyncref.engine.fetch.checking import Checker, Checksum
+from asyncref.engine.fetch.intake import Intake
 from asyncref.engine.fetch.job import Job, Sink
 from asyncref.engine.fetch.memory import LEAST_WINDOW_BYTES, TRANSIT_BYTES, transit_bytes
 from asyncref.engine.fetch.naming import batches_of
@@ -187,7 +188,9 @@ class _Run:
         async with Places(self.storage_options, self.limits, self.meter) as places:
             places.all_of(manifest.sources)
             # A window would only gather what is copied to its place in memory anyway.
-            reader = Reader(places, self.limits, self.meter, LEAST_WINDOW_BYTES, self.older)
+            reader = Reader(
+                places, self.limits, self.meter, Intake(self.limits, self.meter, LEAST_WINDOW_BYTES), self.older
+            )
             self._workers = places.most
             checker = Checker(reader, self.meter, self.checksum)
             transfer = Transfer(reader, self, self.meter, self._workers, checker)

@@ -18,6 +18,7 @@ from asyncref.engine.fetch.building import Building
 from asyncref.engine.fetch.cache import where_of
 from asyncref.engine.fetch.checking import Checker
 from asyncref.engine.fetch.feeder import Feeder
+from asyncref.engine.fetch.intake import Intake
 from asyncref.engine.fetch.memory import shares
 from asyncref.engine.fetch.naming import Names, survey
 from asyncref.engine.fetch.options import FetchOptions
@@ -197,7 +198,8 @@ class _Run:
         limits, meter = self.options.limits, self.tally.meter
         share = shares(limits.memory_bytes, self.places.most)
         files.small_bytes = share.small_bytes
-        reader = Reader(self.places, limits, meter, share.window_bytes, self.options.older)
+        intake = Intake(limits, meter, share.window_bytes)
+        reader = Reader(self.places, limits, meter, intake, self.options.older)
         checker = Checker(reader, meter, self.options.checksum)
         self._transfer = Transfer(reader, files, meter, share.workers, checker, abreast=_ABREAST)
         overwrite = self.options.overwrite

@@ -1,10 +1,10 @@
-"""Brings the bytes of one part to a sink: attempts, retries, resuming, and the check of every answer."""
+"""Reads one part to its end: attempts, retries, resuming, and the check of every answer."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -12,18 +12,16 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
-from asyncref.backends.base import Body, Pour, Receive
 from asyncref.engine.fetch.hedging import TICK_S, Flight, Hedging, Seat, Second
+from asyncref.engine.fetch.intake import Cursor, Intake
 from asyncref.engine.fetch.job import Job, Sink
 from asyncref.engine.fetch.plan import Attempt, Part, Step, after, check, found, outcome, request_for
 from asyncref.engine.fetch.sources import Places
 from asyncref.engine.flow import Meter
 from asyncref.errors import (
-    AsyncrefError,
     BrokenBodyError,
     ChangedError,
     ProtocolError,
-    RetryableError,
     StorageError,
     UnsupportedError,
 )
@@ -32,25 +30,6 @@ from asyncref.model import Entry, Limits
 
 _log = logging.getLogger("asyncref.fetch")
 _RESTARTS = 3  # of a body that broke on a server that ignores ranges
-_POURED_BYTES = 2**20  # a thread's turn costs as much as copying some hundred KiB
-_POUR_BYTES = 8 * 2**20  # at once: as often the meter hears of it
-_ODD = 3  # answers that contradict the pin or themselves, until they are taken for the server's last word
-
-
-@dataclass(slots=True)
-class _Cursor:
-    """How far one part has come, and how many odd answers it was given."""
-
-    offset: int
-    odd: int = 0
-    flight: Flight | None = None
-
-    def once_more(self, error: StorageError) -> AsyncrefError:
-        """The error itself, once it came too often to be a slip of something on the way."""
-        self.odd += 1
-        if self.odd > _ODD:
-            return error
-        return BrokenBodyError(error.message, uri=error.uri, request_id=error.request_id)
 
 
 @dataclass(slots=True)
@@ -61,19 +40,17 @@ class Reader:
         places: Opens the sources of older manifests.
         limits: Bounds.
         meter: Counts bytes.
-        window_bytes: Most bytes held before they go to the sink.
+        intake: Brings bodies to sinks.
         older: Manifests with older pins of the same content, tried after the newest.
     """
 
     places: Places
     limits: Limits
     meter: Meter
-    window_bytes: int = 2**20
+    intake: Intake
     older: Sequence[Manifest] = ()
     hedging: Hedging = field(default_factory=Hedging)
     _flights: set[Flight] = field(default_factory=set)
-    _windows: list[bytearray] = field(default_factory=list)
-    _free_s: float = field(default_factory=time.monotonic)
 
     async def read(self, job: Job, part: Part, sink: Sink, seat: Seat) -> bool:
         """Read one part to its end, by whichever attempt is granted.
@@ -94,7 +71,7 @@ class Reader:
         flight = Flight(job, part, sink, seat.end)
         self._flights.add(flight)
         try:
-            return await self._read(job, part, sink, _Cursor(part.start, flight=flight))
+            return await self._read(job, part, sink, Cursor(part.start, flight=flight))
         except anyio.get_cancelled_exc_class() as error:
             if not seat.renew(error):
                 raise
@@ -135,10 +112,10 @@ class Reader:
     async def _overtake(self, flight: Flight) -> None:
         job, rest = flight.job, Part(flight.offset, flight.part.stop)
         self.meter.retries += 1
-        if await job.place.get.call(partial(self._send, job, job.attempt, rest, _Cursor(rest.start), flight.sink)):
+        if await job.place.get.call(partial(self._send, job, job.attempt, rest, Cursor(rest.start), flight.sink)):
             flight.end()
 
-    async def _read(self, job: Job, part: Part, sink: Sink, cursor: _Cursor) -> bool:
+    async def _read(self, job: Job, part: Part, sink: Sink, cursor: Cursor) -> bool:
         refusals: list[StorageError] = []
         while True:
             attempt = job.attempt
@@ -164,7 +141,7 @@ class Reader:
                     return
         raise BrokenBodyError("the body broke off again and again, and the server ignores ranges", uri=job.entry.ref)
 
-    async def _send(self, job: Job, attempt: Attempt, part: Part, cursor: _Cursor, sink: Sink) -> bool:
+    async def _send(self, job: Job, attempt: Attempt, part: Part, cursor: Cursor, sink: Sink) -> bool:
         if part.stop is None and cursor.offset:  # no size known: nothing tells that the rest belongs to it
             cursor.offset = 0
             await sink.restart()
@@ -183,7 +160,7 @@ class Reader:
                 job.stated = body.answer.checksum or job.stated
                 job.modified = body.answer.modified or job.modified
                 if as_asked:
-                    await self._take(body, job, part, cursor, sink)
+                    await self.intake.take(body, job, part, cursor, sink)
                     self.hedging.note(length, time.monotonic() - sent_s)
                 return as_asked
         except ProtocolError as error:
@@ -192,106 +169,6 @@ class Reader:
             if flight is not None:
                 flight.sent_s = None
         raise cursor.once_more(odd)
-
-    async def _take(self, body: Body, job: Job, part: Part, cursor: _Cursor, sink: Sink) -> None:
-        """Bring a body to the sink; what came before it broke stays and is not asked for again."""
-        stop = part.stop if part.stop is not None else body.answer.stop
-        if body.share is not None and stop is not None and await sink.take_from(body.share):
-            self.meter.bytes += stop - cursor.offset
-            cursor.offset = stop
-            return
-        if (
-            body.pour is not None
-            and stop is not None
-            and stop - cursor.offset >= _POURED_BYTES
-            and not self.limits.bytes_per_second
-            and (file := sink.descriptor()) is not None
-        ):
-            await self._pour(body.pour, file, stop, cursor)
-        if body.receive is None:
-            longer = await self._collect(body.chunks, stop, cursor, sink)
-        else:
-            await self._receive(body.receive, stop, cursor, sink)
-            longer = body.answer.stop is None and bool(await body.receive(memoryview(bytearray(1))))
-        if longer:
-            raise ProtocolError("the body is longer than announced", uri=job.entry.ref)
-        if stop is not None and cursor.offset != stop:
-            raise BrokenBodyError(f"the body ended at byte {cursor.offset} of {stop}", uri=job.entry.ref)
-
-    async def _pour(self, pour: Pour, file: int, stop: int, cursor: _Cursor) -> None:
-        """Have the system put the bytes in the sink's file, without this process."""
-        while cursor.offset < stop:
-            came = await pour(file, cursor.offset, min(stop - cursor.offset, _POUR_BYTES))
-            if not came:
-                return
-            self.meter.bytes += came
-            cursor.offset += came
-            if cursor.flight is not None:
-                cursor.flight.offset = cursor.offset
-
-    async def _receive(self, receive: Receive, stop: int | None, cursor: _Cursor, sink: Sink) -> None:
-        """Receive straight into the sink's memory, or into a buffer that is written again and again."""
-        window: bytearray | None = None
-        try:
-            while stop is None or cursor.offset < stop:
-                most = self.window_bytes if stop is None or self.limits.bytes_per_second else stop - cursor.offset
-                view = sink.room(cursor.offset, most)
-                if view is None:
-                    window = window or (self._windows.pop() if self._windows else bytearray(self.window_bytes))
-                    view = memoryview(window)[: min(most, self.window_bytes)]
-                came = await receive(view)
-                if not came:
-                    return
-                self.meter.bytes += came
-                if window is not None:
-                    await sink.write(cursor.offset, (view[:came],))
-                cursor.offset += came
-                if cursor.flight is not None:
-                    cursor.flight.offset = cursor.offset
-                if self.limits.bytes_per_second:
-                    await self._pace(came)
-        finally:
-            if window is not None:
-                self._windows.append(window)
-
-    async def _collect(self, chunks: AsyncIterator[bytes], stop: int | None, cursor: _Cursor, sink: Sink) -> bool:
-        """Gather chunks and write them together; whether more came than should have."""
-        held: list[bytes] = []
-        held_bytes = 0
-
-        async def put() -> None:
-            nonlocal held, held_bytes
-            await sink.write(cursor.offset, held)
-            cursor.offset += held_bytes
-            if cursor.flight is not None:
-                cursor.flight.offset = cursor.offset
-            await self._pace(held_bytes)
-            held, held_bytes = [], 0
-
-        try:
-            async for chunk in chunks:
-                self.meter.bytes += len(chunk)
-                if stop is not None and cursor.offset + held_bytes + len(chunk) > stop:
-                    return True
-                held.append(chunk)
-                held_bytes += len(chunk)
-                if held_bytes >= self.window_bytes:
-                    await put()
-        except RetryableError:
-            if held:
-                await put()
-            raise
-        if held:
-            await put()
-        return False
-
-    async def _pace(self, length: int) -> None:
-        """Hold the rate of `limits.bytes_per_second` over all parts."""
-        if self.limits.bytes_per_second:
-            now = time.monotonic()
-            self._free_s = max(self._free_s, now) + length / self.limits.bytes_per_second
-            if self._free_s > now:
-                await anyio.sleep(self._free_s - now)
 
     async def _move_on(self, job: Job, refused: Attempt, refusals: list[StorageError]) -> None:
         """Put the job on its next attempt, unless another part has done so.
