@@ -507,6 +507,47 @@ folder(PyObject *Py_UNUSED(module), PyObject *args)
     return columns;
 }
 
+PyDoc_STRVAR(states_doc, "states(folder, names, count)\n--\n\n"
+                         "A look at each of `count` names in a folder, which are one after the other, each ended by a NUL; links are followed.\n\n"
+                         "Returns (states, outcomes): states int64, five a name as `folder` has them; outcomes int32, an errno, or less than\n"
+                         "zero the kind of what is there (`-` a file, `/` a folder, `?`). The interpreter's lock is taken once, not for each.");
+
+static PyObject *
+states(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    const char *place, *first;
+    Py_ssize_t place_length, length, count;
+    if (!PyArg_ParseTuple(args, "y#y#n", &place, &place_length, &first, &length, &count)) {
+        return NULL;
+    }
+    Py_ssize_t ends = 0;
+    for (Py_ssize_t at = 0; at < length; at++) {
+        ends += first[at] == 0;
+    }
+    if (ends != count || (length > 0 && first[length - 1] != 0) || memchr(place, 0, (size_t)place_length) != NULL) {
+        PyErr_SetString(PyExc_ValueError, "another number of names, one without its end, or a NUL in the folder");
+        return NULL;
+    }
+    PyObject *found = PyBytes_FromStringAndSize(NULL, count * 5 * (Py_ssize_t)sizeof(int64_t));
+    PyObject *outcomes = PyBytes_FromStringAndSize(NULL, count * (Py_ssize_t)sizeof(int32_t));
+    char *path = malloc((size_t)(place_length + length) + 1);
+    if (found == NULL || outcomes == NULL || path == NULL) {
+        Py_XDECREF(found);
+        Py_XDECREF(outcomes);
+        free(path);
+        return PyErr_NoMemory();
+    }
+    int64_t *state = (int64_t *)PyBytes_AsString(found);
+    int32_t *outcome = (int32_t *)PyBytes_AsString(outcomes);
+    Py_BEGIN_ALLOW_THREADS
+    memset(state, 0, (size_t)count * 5 * sizeof *state);
+    memcpy(path, place, (size_t)place_length);
+    look_at_names(path, (size_t)place_length, first, first + length, state, outcome);
+    Py_END_ALLOW_THREADS
+    free(path);
+    return Py_BuildValue("NN", found, outcomes);
+}
+
 PyDoc_STRVAR(names_doc, "names(data, offsets, first, rows, head)\n--\n\n"
                         "The base64 of the MD5 of `head` and each text of a slice of Arrow's strings, with URI escapes in the text;\n"
                         "24 characters a row.");
@@ -563,6 +604,7 @@ static PyMethodDef methods[] = {
     {"tails", tails, METH_VARARGS, tails_doc},
     {"folder", folder, METH_VARARGS, folder_doc},
     {"names", names, METH_VARARGS, names_doc},
+    {"states", states, METH_VARARGS, states_doc},
     {"lines", lines, METH_VARARGS, lines_doc},
     {"total", total, METH_VARARGS, total_doc},
     {NULL, NULL, 0, NULL},

@@ -1,6 +1,6 @@
 """How fast is a tree of files scanned, with latency and without, beside os.walk and os.stat; what does a second scan read?
 
-Latency is injected before every `os.stat` and `os.scandir`, in asyncref and in the walk alike. Hashing is measured on files
+Latency is put before every stat and every opening of a folder, in the C library, for asyncref and for the walk alike. Hashing is measured on files
 that were just written: asyncref in its threads, beside one thread that hashes the same. What the machine could do at best is shown by as many
 processes as there are processors that hash it, each its part, and by the same reading it and no more.
 """
@@ -11,6 +11,7 @@ import argparse
 import os
 import tempfile
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
@@ -18,6 +19,7 @@ from typing import Any, Final
 
 from benchmarks.measure import PeerFailedError, Usage, measure, python
 from benchmarks.report import Demand, Result, bars
+from benchmarks.store.late import late
 
 _COLUMNS: Final = {
     "case": "case",
@@ -63,7 +65,9 @@ def run(arguments: argparse.Namespace) -> Result:
         _make_large(base / "large", large_mb)
         time.sleep(_SETTLE_S)
         rows = [
-            _listed(base, files, arguments.delay_ms, 1, most=min(files, 2000 if arguments.delay_ms else files)),
+            _listed(
+                base, files, arguments.delay_ms, min(rounds, 3), most=min(files, 2000 if arguments.delay_ms else files)
+            ),
             _listed(base, files, 0.0, rounds, most=files),
             *_hashed(base, large_mb, min(rounds, 3)),
             _again(base, files),
@@ -86,10 +90,13 @@ def run(arguments: argparse.Namespace) -> Result:
 def _listed(base: Path, files: int, delay_ms: float, rounds: int, *, most: int) -> dict[str, Any]:
     folder = base / "small"
     ours, walks = [], []
-    for _ in range(rounds):
-        ours.append(_scan(folder, files, checksum=False, delay_ms=delay_ms, warm=not delay_ms))
-        command = python("benchmarks.peers.tree_walk", folder=str(folder), delay_ms=delay_ms, most=most)
-        walks.append(measure(command, environment=os.environ).output)
+    with late(folder, delay_ms) as (environment, told):
+        for _ in range(rounds):
+            ours.append(
+                _scan(folder, files, environment, checksum=False, is_late=delay_ms > 0, warm=not delay_ms, **told)
+            )
+            command = python("benchmarks.peers.tree_walk", folder=str(folder), most=most, **told)
+            walks.append(measure(command, environment=environment).output)
     serial_s = median(walk["scan_s"] * files / walk["objects"] for walk in walks)
     case = f"list, {delay_ms:g} ms a call" if delay_ms else _UNDELAYED
     return _row(case, files, ours, serial_s)
@@ -167,8 +174,8 @@ def _row(case: str, files: int, ours: list[Usage], serial_s: float) -> dict[str,
     }
 
 
-def _scan(folder: Path, files: int, **options: Any) -> Usage:
-    usage = measure(python("benchmarks.peers.tree_scan", uri=f"file://{folder}/", **options), environment=os.environ)
+def _scan(folder: Path, files: int, environment: Mapping[str, str] = os.environ, **options: Any) -> Usage:
+    usage = measure(python("benchmarks.peers.tree_scan", uri=f"file://{folder}/", **options), environment=environment)
     if usage.output["objects"] != files:
         raise PeerFailedError(f"asyncref's manifest has {usage.output['objects']} entries, of {files}")
     return usage

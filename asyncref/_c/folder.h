@@ -75,11 +75,22 @@ kind_of_type(unsigned char type)
     return type == DT_DIR ? '/' : type == DT_LNK ? '@' : '?';
 }
 
+/* What tells a file from what it was at another time: device, inode, size, mtime and ctime in nanoseconds. */
+static void
+write_state(const struct stat *found, int64_t state[5])
+{
+    state[0] = (int64_t)found->st_dev;
+    state[1] = (int64_t)found->st_ino;
+    state[2] = (int64_t)found->st_size;
+    state[3] = nanoseconds(found->st_mtim);
+    state[4] = nanoseconds(found->st_ctim);
+}
+
 static int
 take_file(Folder *folder, const char *name, size_t length, Value head, const struct stat *found)
 {
-    int64_t state[5] = {(int64_t)found->st_dev, (int64_t)found->st_ino, (int64_t)found->st_size,
-                        nanoseconds(found->st_mtim), nanoseconds(found->st_ctim)};
+    int64_t state[5];
+    write_state(found, state);
     folder->end += (int64_t)length + head.length;
     if (folder->most-- <= 0 || folder->end > INT32_MAX) {
         return FOLDER_TOO_LARGE;
@@ -144,4 +155,21 @@ forget_folder(Folder *folder)
     free(folder->ends.bytes);
     free(folder->states.bytes);
     free(folder->others.bytes);
+}
+
+/* Looks at names in a folder, each ended by a NUL, following links: a state each, and an outcome: the kind of what is there,
+   negative, or an errno. `path` holds the folder, with room for the longest name behind it. */
+static void
+look_at_names(char *path, size_t folder_length, const char *name, const char *end, int64_t *states, int32_t *outcomes)
+{
+    for (; name < end; name += strlen(name) + 1, states += 5, outcomes++) {
+        strcpy(path + folder_length, name);
+        struct stat found;
+        if (stat(path, &found) != 0) {
+            *outcomes = errno;
+            continue;
+        }
+        *outcomes = -kind_of_mode(found.st_mode);
+        write_state(&found, states);
+    }
 }

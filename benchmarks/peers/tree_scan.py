@@ -21,10 +21,11 @@ async def scan(options: dict[str, Any]) -> dict[str, Any]:
     """Scan once; `scan_s` of the answer is the wall time without the interpreter's start and imports.
 
     Args:
-        options: `uri`; `checksum`; `storage_options`; `concurrency`; `delay_ms` a call; `warm` (scan once before).
+        options: `uri`; `checksum`; `storage_options`; `concurrency`; `is_late` (no local disk); `delay_ms` before a call of Python's; `warm` (scan once before).
     """
-    if options.get("delay_ms"):
+    if options.get("is_late"):
         local._LOCAL = frozenset()  # type: ignore[misc]  # noqa: SLF001  no local disk answers so late
+    if options.get("delay_ms"):
         delay(options["delay_ms"] / 1000)
     limits = asyncref.Limits(concurrency=options.get("concurrency"))
     read = _Read()

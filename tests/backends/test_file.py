@@ -20,7 +20,7 @@ from asyncref.backends.base import Backend, Body
 from asyncref.backends.file import FileBackend, open_file, typed_key
 from asyncref.backends.file.content import OpenFile
 from asyncref.backends.file.failure import translated
-from asyncref.backends.file.folder import look_at, read_names
+from asyncref.backends.file.folder import Scan, look_at
 from asyncref.errors import (
     AccessDeniedError,
     BadKeyError,
@@ -237,7 +237,7 @@ async def test_a_file_shorter_than_the_range_has_changed(backend, tmp_path):
 async def test_what_vanished_since_the_scan_is_not_there(tmp_path):
     (tmp_path / "a").write_bytes(b"x")
     (tmp_path / "b").write_bytes(b"x")
-    names = read_names(bytes(tmp_path) + b"/")
+    names = Scan(bytes(tmp_path) + b"/").step()
     (tmp_path / "a").unlink()
     rows = look_at(f"{tmp_path}/", *names.part(0, 2))
     assert rows.names == [b"b"]
@@ -374,7 +374,7 @@ def test_names_are_read_sorted_by_their_bytes(tmp_path_factory, names):
     folder = tmp_path_factory.mktemp("names")
     for name in names:
         write(bytes(folder) + b"/" + name)
-    read = read_names(bytes(folder) + b"/")
+    read = Scan(bytes(folder) + b"/").step()
     assert read.part(0, len(read))[0] == sorted(names)
     for name in names:
         assert read.after(name) == sorted(names).index(name) + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import os
 import random
@@ -13,8 +14,8 @@ import pyarrow as pa
 import pytest
 
 import asyncref
-from asyncref.backends.file import FileBackend, local, named, subtrees
-from asyncref.backends.file.hashes import Hashes
+from asyncref.backends.file import FileBackend, folder, local, named, subtrees
+from asyncref.backends.file.hashes import Hashes, State
 from asyncref.backends.file.local import listed_plainly
 from asyncref.backends.file.named import digest_of, digests_of
 from asyncref.engine.scan import Target, scan
@@ -66,6 +67,31 @@ def test_both_ways_read_the_same(odd, start):
     assert [name for name, _ in files][:2] == [b"head/%41", b"head/.hidden"]
     assert len(files) == 14
     assert others == [b"/sub", b"?pipe", b"?socket", b"@broken", b"@folder-link", b"@link"]
+
+
+def test_both_ways_look_at_names_the_same(odd, monkeypatch):
+    names = [*sorted(os.listdir(odd)), b"missing", b"a/below-a-file", b"x" * 256, b"b" * 5000]  # noqa: PTH208  bytes
+    compiled = folder._looks(odd, names)
+    monkeypatch.setattr(folder, "_entries", None)
+    plain = folder._looks(odd, names)
+    assert [_shown(look) for look in compiled] == [_shown(look) for look in plain]
+    assert [_shown(look)[0] for look in compiled[-4:]] == [
+        errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ENAMETOOLONG,
+    ]  # fmt: skip
+    assert sum(isinstance(look, State) for look in compiled) == 15  # a link to a file is one
+    assert folder._looks(odd, []) == []
+
+
+def _shown(look: folder.Look) -> tuple[object, ...]:
+    return (look.errno, look.filename) if isinstance(look, OSError) else (look,)
+
+
+@pytest.mark.parametrize(
+    "told", [(b"/x\0/", b"a\0", 1), (b"/x/", b"a", 1), (b"/x/", b"a\0b\0", 1), (b"/x/", b"a\0", 2)]
+)
+def test_names_that_are_not_what_they_say_are_refused(told):
+    with pytest.raises(ValueError, match="names"):
+        _entries.states(*told)
 
 
 @pytest.mark.parametrize("read", [_entries.folder, listed_plainly])

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,11 @@ from asyncref.backends.file.failure import translated
 from asyncref.backends.file.hashes import State
 from asyncref.errors import NotFoundError
 from asyncref.model import PAGE_SCHEMA
+
+try:
+    from asyncref import _entries
+except ImportError:
+    _entries = None  # type: ignore[assignment]
 
 FOLDER: Final = ord("/")
 FILE: Final = ord("-")
@@ -101,21 +106,6 @@ class Scan:
         column = pa.array(names, pa.binary())
         order = pc.sort_indices(column)
         return Names(column.take(order), np.frombuffer(bytes(kinds), np.uint8)[order.to_numpy()], self._device)
-
-
-def read_names(path: bytes) -> Names:
-    """Scan one folder to its end.
-
-    Args:
-        path: Ends in `/`.
-
-    Raises:
-        OSError: As the operating system says.
-    """
-    scan = Scan(path)
-    while (names := scan.step()) is None:
-        pass
-    return names
 
 
 def kind_of(item: os.DirEntry[bytes]) -> int:
@@ -207,16 +197,15 @@ def look_at(
     rows = Rows()
     folder = prefix.encode() if path is None else path
     texts = _all_text(names)
+    files = [
+        name for name, kind in zip(names, kinds, strict=True) if kind == FILE and (texts or text_of(name) is not None)
+    ]
+    looks = iter(_looks(folder, files))
     for name, kind in zip(names, kinds, strict=True):
         if not texts and text_of(name) is None:
             rows.refused.append(f"{prefix}{shown(name)} (not UTF-8)")
         elif kind == FILE:
-            try:
-                found = os.stat(folder + name)  # noqa: PTH116  a path object costs more than the call
-            except OSError as error:
-                _account(rows, f"{prefix}{shown(name)}", folder + name, error, linked=False)
-                continue
-            _enter(rows, prefix, name, found, linked=False)
+            _enter(rows, prefix, folder, name, next(looks), linked=False)
         elif kind == LINK:
             follow(rows, prefix, folder, name)
         elif kind == OTHER:
@@ -228,22 +217,52 @@ def _all_text(names: Sequence[bytes]) -> bool:
     return text_of(b"/".join(names)) is not None
 
 
+Look: TypeAlias = State | OSError | int
+"""What a look at a name gave: a file, the kind of anything else, or why there is none."""
+
+
+def _looks(folder: bytes, names: Sequence[bytes]) -> Sequence[Look]:
+    """A look at each name, by the compiled way where there is one: threads that stat a name each wait for the interpreter."""
+    if _entries is None:
+        return [look_plainly(folder + name) for name in names]
+    found, outcomes = _entries.states(folder, b"".join([name + b"\0" for name in names]), len(names))
+    numbers = np.frombuffer(found, np.int64).reshape(-1, 5)
+    places = numbers[:, :2].astype(np.uint64).tolist()
+    return [
+        State(*place, *rest) if outcome == -FILE else -outcome if outcome < 0 else _failure(outcome, folder + name)
+        for outcome, place, rest, name in zip(
+            np.frombuffer(outcomes, np.int32).tolist(), places, numbers[:, 2:].tolist(), names, strict=True
+        )
+    ]
+
+
+def _failure(number: int, path: bytes) -> OSError:
+    return OSError(number, os.strerror(number), path)
+
+
+def look_plainly(path: bytes) -> Look:
+    """The same of one path, by Python."""
+    try:
+        found = os.stat(path)  # noqa: PTH116  a path object costs more than the call
+    except OSError as error:
+        return error
+    if stat.S_ISREG(found.st_mode):
+        return State.of(found)
+    return FOLDER if stat.S_ISDIR(found.st_mode) else OTHER
+
+
 def follow(rows: Rows, prefix: str, folder: bytes, name: bytes) -> None:
     """Enter what a link in a folder leads to, if that is a file."""
-    path = folder + name
-    try:
-        found = os.stat(path)  # noqa: PTH116  as above
-    except OSError as error:
-        _account(rows, f"{prefix}{shown(name)}", path, error, linked=True)
-        return
-    _enter(rows, prefix, name, found, linked=True)
+    _enter(rows, prefix, folder, name, look_plainly(folder + name), linked=True)
 
 
-def _enter(rows: Rows, prefix: str, name: bytes, found: os.stat_result, *, linked: bool) -> None:
-    if stat.S_ISREG(found.st_mode):
+def _enter(rows: Rows, prefix: str, folder: bytes, name: bytes, look: Look, *, linked: bool) -> None:
+    if isinstance(look, State):
         rows.names.append(name)
-        rows.states.append(State.of(found))
-    elif not stat.S_ISDIR(found.st_mode):
+        rows.states.append(look)
+    elif isinstance(look, OSError):
+        _account(rows, f"{prefix}{shown(name)}", folder + name, look, linked=linked)
+    elif look != FOLDER:
         rows.refused.append(f"{prefix}{shown(name)} (a socket, pipe or device)")
     elif linked:
         rows.skipped["folder_link"] += 1
