@@ -20,7 +20,7 @@ from asyncref.loaders import Item, Ranges
 from asyncref.loaders.stream import stream as _stream
 from asyncref.manifest import Manifest
 from asyncref.model import Limits
-from asyncref.verbs.scanning import Globs, Options, SourceLike, candidates, is_file
+from asyncref.verbs.sources import Globs, Options, SourceLike, candidates, is_file
 
 
 async def fetch(

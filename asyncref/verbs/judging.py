@@ -15,7 +15,8 @@ from asyncref.display import displayed
 from asyncref.engine.flow import ProgressHook
 from asyncref.globs import Filter
 from asyncref.model import Limits
-from asyncref.verbs.scanning import Globs, Options, SourceLike, load
+from asyncref.verbs.scanning import load
+from asyncref.verbs.sources import Globs, Options, SourceLike
 
 
 async def status(

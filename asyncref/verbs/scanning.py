@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pyarrow as pa
 
 from asyncref import config
-from asyncref import registry as registries
 from asyncref import uri as uris
 from asyncref.checks.forecast import SourceForecast
 from asyncref.checks.forecast import forecast as _forecast
@@ -25,10 +23,7 @@ from asyncref.errors import InvalidURIError, OptionError
 from asyncref.globs import Filter
 from asyncref.manifest import Manifest
 from asyncref.model import Limits
-
-Globs = Iterable[str] | str | None
-Options = Mapping[str, Any] | None
-SourceLike = str | Manifest
+from asyncref.verbs.sources import Globs, Options, SourceLike, candidates
 
 
 async def scan(
@@ -210,28 +205,3 @@ def pages(
         progress=progress,
         at=at,
     )
-
-
-async def candidates(
-    source: str,
-    registry: str | None,
-    storage_options: Options,
-    limits: Limits | None,
-    progress: bool | ProgressHook = False,
-) -> list[Manifest]:
-    """The manifests that a SOURCE stands for: one, or a version's pins with the newest first."""
-    if uris.has_scheme(source):
-        return [await scan(source, storage_options=storage_options, limits=limits, progress=progress)]
-    if is_file(source):
-        return [await anyio.to_thread.run_sync(Manifest.load, Path(source))]
-    return await anyio.to_thread.run_sync(_registered, source, registry)
-
-
-def is_file(source: str) -> bool:
-    """Whether a SOURCE is a manifest file and not an artifact's name."""
-    return source.endswith((".parquet", ".json")) or "\\" in source or source.startswith((".", "/", "~"))
-
-
-def _registered(name: str, registry: str | None) -> list[Manifest]:
-    opened = registries.Registry.open(registry, read_only=True)
-    return opened.manifests(opened.resolve(name))
