@@ -109,9 +109,10 @@ write_lines(const Strings *strings, const unsigned char *digest, char *out)
         memcpy(out, text.at, (size_t)text.length);
         out += text.length;
         *out++ = ':';
-        for (int i = 0; i < 16; i++, digest++) {
-            *out++ = "0123456789abcdef"[*digest >> 4];
-            *out++ = "0123456789abcdef"[*digest & 15];
+        for (int half = 0; half < 2; half++, digest += 8, out += 16) {
+            uint64_t bytes = load8(digest);
+            store(out, hexed(bytes), 8);
+            store(out + 8, hexed(bytes >> 32), 8);
         }
         *out++ = '\n';
     }

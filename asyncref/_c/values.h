@@ -65,6 +65,62 @@ measure(Values *values, Py_ssize_t length)
     return 1;
 }
 
+/* ---- eight bytes at a time ---- */
+
+#define EACH(byte) (0x0101010101010101u * (byte)) /* the same byte eight times */
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define LOWEST_FIRST(word) __builtin_bswap64(word)
+#else
+#define LOWEST_FIRST(word) (word)
+#endif
+
+/* Eight bytes, of which the first is the lowest. */
+static uint64_t
+load8(const void *at)
+{
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    return LOWEST_FIRST(word);
+}
+
+/* The lowest bytes of a word, eight at most, the lowest first. */
+static void
+store(char *out, uint64_t word, size_t count)
+{
+    word = LOWEST_FIRST(word);
+    memcpy(out, &word, count);
+}
+
+/* The lower-case hex digits of eight numbers below 16. */
+static uint64_t
+digits_of(uint64_t numbers)
+{
+    uint64_t letters = (numbers + EACH(6)) >> 4 & EACH(1);
+    return numbers + EACH('0') + letters * ('a' - '0' - 10);
+}
+
+/* The four bytes that eight lower-case hex digits stand for; `*bad` gets bits where they are none. */
+static uint64_t
+unhexed(uint64_t digits, uint64_t *bad)
+{
+    uint64_t numbers = (digits & EACH(15)) + 9 * (digits >> 6 & EACH(1)); /* 24 at most, for an `o` */
+    *bad |= (digits_of(numbers) ^ digits) | (numbers & EACH(0xf0));
+    uint64_t bytes = (numbers << 4 | numbers >> 8) & 0x00ff00ff00ff00ffu;
+    bytes = (bytes | bytes >> 8) & 0x0000ffff0000ffffu;
+    return bytes | bytes >> 16; /* in the lower half */
+}
+
+/* The reverse: the eight hex digits of the four lowest bytes. */
+static uint64_t
+hexed(uint64_t bytes)
+{
+    bytes &= 0xffffffffu;
+    bytes = (bytes | bytes << 16) & 0x0000ffff0000ffffu;
+    bytes = (bytes | bytes << 8) & 0x00ff00ff00ff00ffu;
+    return digits_of((bytes >> 4 & 0x000f000f000f000fu) | (bytes & 0x000f000f000f000fu) << 8);
+}
+
 /* ---- single values ---- */
 
 /* Turns one value into an item of the result; false if it is of no usual form. */
@@ -94,69 +150,60 @@ flag(Value value, char *out)
     return *out || (value.length == 5 && memcmp(value.at, "false", 5) == 0);
 }
 
-/* The number of two digits. `*bad` gets bits above the fourth where they are none. */
-static int
-pair(const char *at, unsigned *bad)
+/* The numbers of every two digits that stand side by side in eight bytes, at the first digit's place. `form` has a 0 for
+   each digit and else what has to be there; `*bad` gets bits where the text is of another form. */
+static uint64_t
+pairs(const char *text, const char *form, uint64_t *bad)
 {
-    unsigned high = (unsigned)(unsigned char)at[0] - '0', low = (unsigned)(unsigned char)at[1] - '0';
-    *bad |= high | low | (high + 6) | (low + 6); /* a digit's worth plus 6 still fits into four bits */
-    return (int)(10 * high + low);
+    uint64_t wanted = load8(form), digits = load8(text) ^ wanted; /* a digit's worth, and 0 for what had to be there */
+    uint64_t others = (wanted ^ EACH('0')) + EACH(127); /* the highest bit of each byte that is to be no digit */
+    *bad |= (digits | (digits + EACH(6))) & EACH(0xf0); /* a digit's worth plus 6 still fits into four bits */
+    *bad |= digits & (others >> 7 & EACH(1)) * 15;
+    return 10 * digits + (digits >> 8);
 }
 
-/* Days from 1970-01-01 in the proleptic Gregorian calendar (years of 400, as in H. Hinnant's chrono algorithms). */
+static int
+byte_of(uint64_t word, int at)
+{
+    return (int)(word >> (8 * at) & 255);
+}
+
+/* Days from 1970-01-01 to a day in the proleptic Gregorian calendar; the month counts from 1. */
 static int64_t
 days(int year, int month, int day)
 {
-    year -= month <= 2; /* a year starts in March here, so that the leap day is its last */
-    int era = (year >= 0 ? year : year - 399) / 400, of_era = year - era * 400;
-    int of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-    return (int64_t)era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
-}
-
-/* The day that a text such as `2024-05-06` names, in microseconds since 1970; false if it names none. */
-static int
-midnight(const char *t, int64_t *micros)
-{
-    static const int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    unsigned bad = 0;
-    int century = pair(t, &bad), year = 100 * century + pair(t + 2, &bad), month = pair(t + 5, &bad), day = pair(t + 8, &bad);
-    if (bad > 15 || t[4] != '-' || t[7] != '-' || year < 1 || month < 1 || month > 12 || day < 1) {
-        return 0;
-    }
-    int leap = month == 2 && year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    *micros = days(year, month, day) * 86400000000;
-    return day <= lengths[month - 1] + leap;
+    static const int before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
+    int ended = year - (month <= 2); /* the last year whose leap day, if it has one, is over or near */
+    return (int64_t)365 * year + ended / 4 - ended / 100 + ended / 400 + before[month - 1] + day - 1 - 719527;
 }
 
 static int
 moment(Value value, char *out)
 {
-    const char *t = value.at; /* 2024-05-06T07:08:09.000Z, or without milliseconds */
-    int exact = value.length == 24;
-    if ((!exact && value.length != 20) || t[10] != 'T' || t[13] != ':' || t[16] != ':' || t[value.length - 1] != 'Z' ||
-        (exact && t[19] != '.')) {
+    static const int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    char exact[24]; /* 2024-05-06T07:08:09.000Z; there may be no milliseconds */
+    const char *t = value.at;
+    if (value.length == 20 && t[19] == 'Z') {
+        memcpy(exact, t, 19);
+        memcpy(exact + 19, ".000Z", 5);
+        t = exact;
+    }
+    else if (value.length != 24) {
         return 0;
     }
-    unsigned bad = 0;
-    int64_t micros = 0;
-    int hour = pair(t + 11, &bad), minute = pair(t + 14, &bad), second = pair(t + 17, &bad);
-    int tenths = exact ? pair(t + 20, &bad) : 0; /* two of the three digits of milliseconds, and the last */
-    int last = exact ? pair(t + 21, &bad) % 10 : 0;
-    if (bad > 15 || hour > 23 || minute > 59 || second > 59 || !midnight(t, &micros)) {
+    uint64_t bad = 0;
+    uint64_t years = pairs(t, "0000-00-", &bad), hours = pairs(t + 8, "00T00:00", &bad), rest = pairs(t + 16, ":00.000Z", &bad);
+    int year = 100 * byte_of(years, 0) + byte_of(years, 2), month = byte_of(years, 5), day = byte_of(hours, 0);
+    int hour = byte_of(hours, 3), minute = byte_of(hours, 6), second = byte_of(rest, 1);
+    if (bad || year < 1 || month < 1 || month > 12 || day < 1 || hour > 23 || minute > 59 || second > 59) {
         return 0;
     }
-    micros += (int64_t)(hour * 3600 + minute * 60 + second) * 1000000 + (int64_t)(10 * tenths + last) * 1000;
+    int leap = month == 2 && year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    int64_t millis = 10 * byte_of(rest, 4) + (t[22] - '0');
+    int64_t micros = (days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second) * 1000000 + millis * 1000;
     memcpy(out, &micros, sizeof micros);
-    return 1;
+    return day <= lengths[month - 1] + leap;
 }
-
-/* A lower-case hex digit's worth; a negative number for anything else. */
-static const int8_t nibbles[256] = {
-#define NONE4 -1, -1, -1, -1
-#define NONE16 NONE4, NONE4, NONE4, NONE4
-    NONE16, NONE16, NONE16, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, -1, -1, NONE4, NONE16, NONE16,
-    -1, 10, 11, 12, 13, 14, 15, -1, NONE4, NONE4, NONE16, NONE16, NONE16, NONE16, NONE16, NONE16, NONE16, NONE16, NONE16,
-};
 
 /* The 16 bytes of 32 lower-case hex digits between two quotes, in any form that quotes have in XML. */
 static int
@@ -168,18 +215,17 @@ plain_etag(Value value, char *out)
         memcmp(value.at + width + 32, quote, (size_t)width) != 0) {
         return 0;
     }
-    const unsigned char *hex = (const unsigned char *)value.at + width;
-    int all = 0;
-    for (int i = 0; i < 16; i++) {
-        int high = nibbles[hex[2 * i]], low = nibbles[hex[2 * i + 1]];
-        all |= high | low;
-        out[i] = (char)((high & 15) << 4 | (low & 15));
+    uint64_t bad = 0;
+    for (int i = 0; i < 4; i++) {
+        store(out + 4 * i, unhexed(load8(value.at + width + 8 * i), &bad), 4);
     }
-    return all >= 0;
+    return bad == 0;
 }
 
 /* A base64 digit's worth; a negative number for anything else. */
 static const int8_t sextets[256] = {
+#define NONE4 -1, -1, -1, -1
+#define NONE16 NONE4, NONE4, NONE4, NONE4
     NONE16, NONE16, NONE4, NONE4, -1, -1, -1, 62, -1, -1, -1, 63,
     52, 53, 54, 55, 56, 57, 58, 59, 60, 61, -1, -1, NONE4,
     -1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, -1, -1, -1, -1, -1,

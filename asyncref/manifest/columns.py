@@ -27,12 +27,33 @@ _NIBBLE_OF: Final = np.zeros(256, np.uint8)
 _NIBBLE_OF[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16, dtype=np.uint8)
 
 
+_NULLS: Final[dict[pa.DataType, Column]] = {}
+_RESERVE_LEAST, _RESERVE_MOST = 4096, 65_536  # rows
+
+
+def nulls(kind: pa.DataType, count: int) -> Column:
+    """A null column; up to 65,536 rows a slice of one made before, since Arrow clears room for the values, too."""
+    if count > _RESERVE_MOST:
+        return pa.nulls(count, kind)
+    reserve = _NULLS.get(kind)
+    if reserve is None or len(reserve) < count:
+        reserve = _NULLS[kind] = pa.nulls(max(_RESERVE_LEAST, 1 << (count - 1).bit_length()), kind)
+    return reserve.slice(0, count)
+
+
 def concat(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    """One batch of several that are not all empty; of one, itself."""
+    """One batch of several of one schema; of one, itself.
+
+    Columns without values are not copied: of most rows they are six of eleven, a third of the bytes. The others are in one
+    call: each lets other threads run, who then have to be waited for.
+    """
     if len(batches) == 1:
         return batches[0]
-    joined: pa.RecordBatch = pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
-    return joined
+    schema, rows = batches[0].schema, sum(map(len, batches))
+    there = [at for at in range(len(schema)) if not all(is_empty(batch.column(at)) for batch in batches)]
+    joined = iter(pa.concat_batches([batch.select(there) for batch in batches]).columns)
+    columns = [next(joined) if at in there else nulls(field.type, rows) for at, field in enumerate(schema)]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def is_empty(column: Column) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote_plus, unquote_plus
 from xml.dom import minidom
 from xml.sax.saxutils import escape
@@ -351,6 +351,61 @@ def test_the_extension_reads_nothing_outside_of_the_body(offsets):
     for first, end in ((-1, 3), (3, 2), (0, 9)):
         with pytest.raises(ValueError, match="outside"):
             shape._entries.entries(b"12345678", first, end, (b"a",), (b"b",), b"t")
+
+
+def converted(convert, values):
+    """What the extension makes of single values; None where it leaves them to others."""
+    body = b"".join(values)
+    ends = np.cumsum([len(value) for value in values])
+    starts = ends - [len(value) for value in values]
+    return [
+        getattr(shape._entries, convert)(body, np.array([start]), np.array([end]))
+        for start, end in zip(starts, ends, strict=True)
+    ]
+
+
+def altered(text):
+    """A text with every byte at every place."""
+    return [text[:at] + bytes([byte]) + text[at + 1 :] for at in range(len(text)) for byte in range(256)]
+
+
+@compiled
+@pytest.mark.parametrize("quote", [b'"', b"&#34;", b"&quot;"])
+def test_a_plain_etag_is_one_of_32_lower_case_hex_digits_and_no_other_byte_at_any_place(quote):
+    values = altered(quote + b"0123456789abcdef89f0a7e16b2d35c4" + quote)
+    for value, (raw, plain, count) in zip(values, converted("etags", values), strict=True):
+        is_plain = re.fullmatch(quote + b"([0-9a-f]{32})" + quote, value, re.DOTALL)
+        assert raw == (bytes.fromhex(is_plain[1].decode()) if is_plain else bytes(16)), value
+        assert (plain, count) == (bytes([bool(is_plain)]), bool(is_plain))
+
+
+def micros(value):
+    """By Python's own parser, of the two usual forms."""
+    if not re.fullmatch(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d(\.\d{3})?Z", value):
+        return None
+    try:
+        moment = datetime.fromisoformat(value.decode())
+    except ValueError:
+        return None
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+@compiled
+@pytest.mark.parametrize("text", [b"2024-02-29T17:38:59.123Z", b"2024-02-29T17:38:59Z", b"0001-01-01T00:00:00Z"])
+def test_a_moment_is_what_pythons_own_parser_says_with_every_byte_at_every_place(text):
+    values = altered(text)
+    for value, got in zip(values, converted("moments", values), strict=True):
+        expected = micros(value)
+        assert got == (None if expected is None else np.int64(expected).tobytes()), value
+
+
+@compiled
+def test_every_day_of_four_centuries_and_those_that_no_month_has():
+    days = [f"{year:04}-{month:02}-{day:02}T01:02:03Z".encode() for year in range(1799, 2202) for month in range(1, 13)
+            for day in (0, 1, 27, 28, 29, 30, 31, 32)]  # fmt: skip
+    for value, got in zip(days, converted("moments", days), strict=True):
+        expected = micros(value)
+        assert got == (None if expected is None else np.int64(expected).tobytes()), value
 
 
 @pytest.mark.parametrize("entry", [GOOD.replace("<Contents>", "<Contents >"), GOOD.replace("Contents>", "x:Contents>")])

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from asyncref.engine.scan.rows import nulls
+from asyncref.manifest.columns import nulls
 from asyncref.model import ENTRY_SCHEMA
 
 HEAD_BYTES: Final = 8

@@ -15,6 +15,7 @@ from asyncref.backends.base import NamesPaths
 from asyncref.engine.scan.paths import BAD_SEGMENT, EMPTY, FOLDER, ODD, marks_of, split
 from asyncref.errors import BadKeyError, ProtocolError
 from asyncref.globs import Filter
+from asyncref.manifest.columns import nulls
 from asyncref.model import ENTRY_SCHEMA, KeyRange, Source
 
 try:
@@ -176,18 +177,8 @@ def total(sizes: pa.Int64Array) -> int:
     return sum(size for size in sizes.to_pylist() if size)
 
 
-_NULLS: Final[dict[pa.DataType, pa.Array]] = {}
 _CONSTANTS: Final[dict[int, pa.Array]] = {}
 _RESERVE: Final = 4096
-
-
-def nulls(kind: pa.DataType, count: int) -> pa.Array:
-    """A null column; up to 4,096 rows a slice of one made before."""
-    if count > _RESERVE:
-        return pa.nulls(count, kind)
-    if kind not in _NULLS:
-        _NULLS[kind] = pa.nulls(_RESERVE, kind)
-    return _NULLS[kind].slice(0, count)
 
 
 def constant(value: int, count: int) -> pa.Array:

@@ -22,11 +22,16 @@ sync: Final = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One batch in a file."""
+    """One batch in a file.
+
+    Attributes:
+        ends: Its first and last path, where they are known without a look at it.
+    """
 
     file: FileIO
     offset: int
     length: int
+    ends: tuple[str, str] | None = None
 
     def read(self) -> pa.RecordBatch:
         """The batch.
@@ -88,7 +93,7 @@ class Shelf:
         _write_at(self._file, self.end + len(head), message)
         if self.is_checked:
             self._check = zlib.crc32(message, zlib.crc32(head, self._check))
-        place = Place(self._file, self.end, len(head) + message.size)
+        place = Place(self._file, self.end, len(head) + message.size, ends_of(batch))
         self.end += place.length
         return place
 
@@ -112,6 +117,12 @@ class Shelf:
         """Close the files; no place can be read any more."""
         for file in self._files:
             file.close()
+
+
+def ends_of(batch: pa.RecordBatch) -> tuple[str, str]:
+    """The first and the last path of a batch that has rows."""
+    paths = batch.column(0)
+    return paths[0].as_py(), paths[-1].as_py()
 
 
 def places(files: Mapping[str, FileIO], block: Block) -> Iterator[Place]:

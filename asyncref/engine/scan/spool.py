@@ -23,9 +23,10 @@ import pyarrow.compute as pc
 
 from asyncref.engine.flow import Tally
 from asyncref.engine.scan.ledger import Block, Covered, chains, line
-from asyncref.engine.scan.shelf import Place, Shelf, places, sync, write_whole
+from asyncref.engine.scan.shelf import Place, Shelf, ends_of, places, sync, write_whole
 from asyncref.errors import ManifestError
 from asyncref.manifest import Run
+from asyncref.manifest.columns import concat
 from asyncref.model import KeyRange
 
 UNORDERED: Final = -1
@@ -47,10 +48,7 @@ class _Stored:
     batches: list[Place | pa.RecordBatch] = field(default_factory=list)
 
     def as_run(self) -> Run:
-        first, last = (
-            place.read() if isinstance(place, Place) else place for place in (self.batches[0], self.batches[-1])
-        )
-        return Run(first.column(0)[0].as_py(), last.column(0)[-1].as_py(), self.rows, self.read)
+        return Run(_ends(self.batches[0])[0], _ends(self.batches[-1])[1], self.rows, self.read)
 
     def read(self) -> Iterator[pa.RecordBatch]:
         for batch in self.batches:
@@ -258,6 +256,11 @@ class Spool:
         return self._next_free_run + 1
 
 
+def _ends(held: Place | pa.RecordBatch) -> tuple[str, str]:
+    """The first and the last path; an earlier run's are read."""
+    return ends_of(held) if isinstance(held, pa.RecordBatch) else held.ends or ends_of(held.read())
+
+
 def _joined(run: int, batches: Sequence[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The same rows in few batches; unordered ones sorted, in one."""
     if run == UNORDERED and batches:
@@ -270,10 +273,10 @@ def _joined(run: int, batches: Sequence[pa.RecordBatch]) -> Iterator[pa.RecordBa
         waiting.append(batch)
         rows += len(batch)
         if rows >= _JOINED_ROWS:
-            yield pa.concat_batches(waiting)
+            yield concat(waiting)
             waiting, rows = [], 0
     if waiting:
-        yield pa.concat_batches(waiting)
+        yield concat(waiting)
 
 
 def _block(covered: Sequence[Covered], file: str, written: Sequence[Place], rows: int) -> Block:
