@@ -23,7 +23,8 @@ from asyncref.loaders import stream
 from asyncref.manifest import Manifest
 from asyncref.model import Limits
 from asyncref.net.wire import BUFFER_BYTES
-from asyncref.net.wire.pump import POURS, Pour, Pump
+from asyncref.net.wire.pour import Pour
+from asyncref.net.wire.pump import POURS, Pump
 from tests.fetch import noise, tree
 from tests.servers import S3Server, wait_until
 from tests.servers.proxy import AddHeader, Cut, Flip, Proxy, Reset, Stall, Status, slow_down

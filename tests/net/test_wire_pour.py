@@ -12,7 +12,7 @@ import pytest
 import uvloop
 
 from asyncref.errors import BrokenBodyError, SilentError
-from asyncref.net.wire import pump
+from asyncref.net.wire import pour, pump
 from asyncref.net.wire.pump import POURS
 from tests.servers.bytewise import OK, get, serving
 
@@ -210,7 +210,7 @@ def test_a_file_without_splice_is_written_to(run, tmp_path):
 
 
 def test_a_short_pipe_is_filled_again_and_again(run, file, monkeypatch):
-    monkeypatch.setattr(pump, "_PIPE_BYTES", 4096)
+    monkeypatch.setattr(pour, "_PIPE_BYTES", 4096)
 
     async def main():
         async with serving(sending()) as (_server, pool, url):

@@ -19,7 +19,8 @@ from asyncref.net.wire.faults import (
 )
 from asyncref.net.wire.head import HEAD_BYTES
 from asyncref.net.wire.origin import Origin
-from asyncref.net.wire.pump import POURS, Pour, Pump
+from asyncref.net.wire.pour import Pour
+from asyncref.net.wire.pump import POURS, Pump
 from asyncref.net.wire.receiver import Receiver
 
 BUFFER_BYTES: Final = 2**19

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from asyncref.net.wire.connection import BUFFER_BYTES, LEFT, Connection
-from asyncref.net.wire.pump import Pour, Pump
+from asyncref.net.wire.pour import Pour
+from asyncref.net.wire.pump import Pump
 from asyncref.net.wire.receiver import Receiver
 
 
