@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import socket
 import ssl
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,8 +27,12 @@ import uvloop
 from benchmarks.store import wire
 from benchmarks.store.bucket import Bucket, Reply
 from benchmarks.store.render import Spec
+from benchmarks.store.secure import serve
 from benchmarks.store.table import Table
 
+_BACKLOG: Final = 1024
+_LARGE_BYTES: Final = 2**20
+"""From here on objects over TLS are sent by threads; of many small answers, a thread each takes twice the loop's CPU."""
 _BURST_S: Final = 0.1
 _SLOW_DOWN: Final = wire.error(503, "SlowDown", "Please reduce your request rate.")
 
@@ -95,6 +101,21 @@ class _Counters:
         }
 
 
+@dataclass(slots=True)
+class Answer:
+    """What is sent for one request.
+
+    Attributes:
+        pieces: The HTTP answer.
+        wait_s: How long to hold it back.
+        is_counted: Whether it is the bucket's, and not the control address's.
+    """
+
+    pieces: wire.Pieces
+    wait_s: float = 0.0
+    is_counted: bool = True
+
+
 class Store:
     """The bucket with its settings, its counters and its bucket of throttling tokens."""
 
@@ -109,7 +130,39 @@ class Store:
         """Set every counter to zero."""
         self.counters = _Counters({kind: self.bucket.table.rows(kind) for kind in self.bucket.table.spec.kinds})
 
-    def refuses(self) -> bool:
+    def take(self, head: bytes) -> Answer:
+        """Answer one request and count it.
+
+        Args:
+            head: From its first byte to before the empty line.
+        """
+        first, *lines = head.split(b"\r\n")
+        method, target, _ = first.split(b" ", 2)
+        raw_path, _, raw_query = target.partition(b"?")
+        query = dict(parse_qsl(raw_query.decode(), keep_blank_values=True))
+        if raw_path.startswith(b"/-/"):
+            return Answer(self._control(raw_path[3:], query), is_counted=False)
+        pairs = (line.split(b":", 1) for line in lines)
+        headers = {name.lower(): value.strip() for name, value in pairs}
+        counters, now = self.counters, time.monotonic()
+        counters.first_s, counters.last_s = counters.first_s or now, now
+        counters.in_flight += 1
+        counters.most_in_flight = max(counters.most_in_flight, counters.in_flight)
+        latency_s = self.settings.latency_ms / 1000
+        if self._refuses():
+            counters.refused += 1
+            return Answer(_SLOW_DOWN, latency_s)
+        reply = self.bucket.answer(method.decode(), unquote_to_bytes(raw_path), query, headers)
+        counters.note(reply)
+        return Answer(reply.pieces if method != b"HEAD" else reply.pieces[:1], latency_s)
+
+    def give(self, answer: Answer) -> wire.Pieces:
+        """What to send, now that its time has come."""
+        if answer.is_counted:
+            self.counters.in_flight -= 1
+        return answer.pieces
+
+    def _refuses(self) -> bool:
         """Take one token, which fill up at the throttled rate; True if there was none."""
         now = time.monotonic()
         rate = self.settings.throttle
@@ -122,7 +175,7 @@ class Store:
         self._tokens -= 1
         return False
 
-    def control(self, verb: bytes, query: dict[str, str]) -> wire.Pieces:
+    def _control(self, verb: bytes, query: dict[str, str]) -> wire.Pieces:
         """Answer a request for `/-/VERB`."""
         if verb == b"reset":
             self.reset()
@@ -155,51 +208,44 @@ class _Connection(asyncio.Protocol):
         self._unread += data
         while (end := self._unread.find(b"\r\n\r\n")) >= 0:
             head, self._unread = self._unread[:end], self._unread[end + 4 :]
-            self._requested(head)
+            answer = self._store.take(head)
+            if answer.wait_s:
+                self._loop.call_later(answer.wait_s, self._send, answer)
+            else:
+                self._send(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
         self._transport = None
 
-    def _requested(self, head: bytes) -> None:
-        first, *lines = head.split(b"\r\n")
-        method, target, _ = first.split(b" ", 2)
-        raw_path, _, raw_query = target.partition(b"?")
-        query = dict(parse_qsl(raw_query.decode(), keep_blank_values=True))
-        if raw_path.startswith(b"/-/"):
-            self._send(self._store.control(raw_path[3:], query), counted=False)
-            return
-        pairs = (line.split(b":", 1) for line in lines)
-        headers = {name.lower(): value.strip() for name, value in pairs}
-        counters, now = self._store.counters, time.monotonic()
-        counters.first_s, counters.last_s = counters.first_s or now, now
-        counters.in_flight += 1
-        counters.most_in_flight = max(counters.most_in_flight, counters.in_flight)
-        if self._store.refuses():
-            counters.refused += 1
-            pieces = _SLOW_DOWN
-        else:
-            reply = self._store.bucket.answer(method.decode(), unquote_to_bytes(raw_path), query, headers)
-            counters.note(reply)
-            pieces = reply.pieces if method != b"HEAD" else reply.pieces[:1]
-        if latency_ms := self._store.settings.latency_ms:
-            self._loop.call_later(latency_ms / 1000, self._send, pieces)
-        else:
-            self._send(pieces)
-
-    def _send(self, pieces: wire.Pieces, counted: bool = True) -> None:
-        if counted:
-            self._store.counters.in_flight -= 1
+    def _send(self, answer: Answer) -> None:
+        pieces = self._store.give(answer)
         if self._transport is not None:
             self._transport.writelines(pieces)
 
 
-async def _serve(store: Store, port: int, tls: ssl.SSLContext | None) -> None:
+class _InTurn:
+    """The store as threads ask it: one at a time."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._turn = threading.Lock()
+
+    def connected(self) -> None:
+        with self._turn:
+            self._store.counters.connections += 1
+
+    def answer(self, head: bytes) -> wire.Pieces:
+        with self._turn:
+            answer = self._store.take(head)
+        time.sleep(answer.wait_s)
+        with self._turn:
+            return self._store.give(answer)
+
+
+async def _serve(store: Store, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Connection(store, loop), "127.0.0.1", port, ssl=tls, backlog=1024)
-    rows = store.counters.tables
-    print(json.dumps({"port": server.sockets[0].getsockname()[1], "rows": rows}), flush=True)
-    gc.freeze()
+    await loop.create_server(lambda: _Connection(store, loop), sock=listening, backlog=_BACKLOG, ssl=tls)
     await loop.run_in_executor(None, sys.stdin.buffer.read)  # the parent's end closes it, however the parent ends
 
 
@@ -221,7 +267,15 @@ def main(argument: str, kind: type[Bucket] = Bucket) -> None:
         page_rows=settings.page_rows,
         inclusive=settings.inclusive,
     )
-    uvloop.run(_serve(Store(bucket, settings), options["port"], tls))
+    store = Store(bucket, settings)
+    listening = socket.create_server(("127.0.0.1", options["port"]), backlog=_BACKLOG)
+    print(json.dumps({"port": listening.getsockname()[1], "rows": store.counters.tables}), flush=True)
+    gc.freeze()
+    if tls is None or (bucket.table.spec.object_bytes or 0) < _LARGE_BYTES:
+        uvloop.run(_serve(store, listening, tls))
+    else:
+        threading.Thread(target=serve, args=(listening, tls, _InTurn(store)), daemon=True).start()
+        sys.stdin.buffer.read()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -137,7 +138,8 @@ def test_objects_answer_head_get_ranges_and_versions_with_what_the_listing_said(
 
 
 async def _many(store: StoreProcess, count: int) -> list[int]:
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=count)) as session:
+    trust = ssl.create_default_context(cafile=str(store.certificate)) if store.certificate else True
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=count, ssl=trust)) as session:
 
         async def one() -> int:
             async with session.get(f"{store.endpoint}/bench?list-type=2&max-keys=1") as answer:
@@ -170,6 +172,35 @@ def test_the_store_speaks_tls_with_a_certificate_of_its_own() -> None:
     with running(Spec(keys=1100), tls=True) as store:
         assert store.endpoint.startswith("https://")
         assert len(listed(store)) == 1100
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_large_objects_are_whole_and_counted_over_tls_as_without(tls: bool) -> None:
+    with running(Spec(keys=3, object_bytes=3_000_000), tls=tls) as store:
+        asked = client(store)
+        row = versions(store)[1]
+        body = asked.get_object(Bucket="bench", Key=row["Key"])["Body"].read()
+        assert row["ETag"] == f'"{content_md5(len(body))}"'
+        part = asked.get_object(Bucket="bench", Key=row["Key"], Range="bytes=1048570-2999989")["Body"].read()
+        assert part == body[1048570:2999990]
+        assert asked.head_object(Bucket="bench", Key=row["Key"])["ContentLength"] == len(body) == 3_000_000
+        counted = store.stats()
+        assert counted["requests"] == {"versions": 1, "get": 2, "head": 1}
+        assert counted["bytes_sent"] > len(body) + len(part)
+        store.set(throttle=0.001)
+        assert asked.list_objects_v2(Bucket="bench")["KeyCount"] == 3
+        with pytest.raises(ClientError, match="SlowDown"):
+            asked.list_objects_v2(Bucket="bench")
+        assert store.stats()["refused"] == 1
+
+
+@pytest.mark.parametrize("object_bytes", [1000, 3_000_000])  # served by the loop, or by threads
+async def test_over_tls_latency_holds_each_answer_back_without_blocking_the_others(object_bytes: int) -> None:
+    with running(Spec(keys=10, object_bytes=object_bytes), tls=True, latency_ms=300) as store:
+        before = time.monotonic()
+        assert await _many(store, 50) == [200] * 50
+        assert time.monotonic() - before >= 0.3
+        assert store.stats()["most_in_flight"] > 25  # handshakes are in between
 
 
 def test_equal_specs_give_equal_bytes_and_the_cache_is_used(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
