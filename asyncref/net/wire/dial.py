@@ -14,6 +14,7 @@ import aiohappyeyeballs
 from asyncref.net.wire.connection import Connection
 from asyncref.net.wire.faults import ConnectError, ConnectTimeoutError
 from asyncref.net.wire.origin import Origin
+from asyncref.net.wire.tls import can_watch, open_tls
 
 _DNS_S: Final = 60.0
 _NEXT_ADDRESS_S: Final = 0.25
@@ -79,7 +80,10 @@ class Dialer:
                 made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             name = origin.host.rstrip(".") if context else None
             connection = Connection(self._loop, origin, forget)
-            await self._loop.create_connection(lambda: connection, sock=made, ssl=context, server_hostname=name)
+            if context is not None and name is not None and can_watch(self._loop):
+                await open_tls(self._loop, made, context, name, connection)
+            else:
+                await self._loop.create_connection(lambda: connection, sock=made, ssl=context, server_hostname=name)
         except BaseException:
             with contextlib.suppress(OSError):
                 made.close()
