@@ -199,7 +199,7 @@ class HttpPool:
             raise self._error(error, url=url, uri=uri) from error
 
     async def pour(self, response: Response, file: int, offset: int, length: int, *, url: str, uri: str) -> int:
-        """Move an answer's next bytes to an open file, by a thread and the kernel alone; see `wire.Response.pour`.
+        """Move an answer's next bytes to an open file, by a thread; see `wire.Response.pour`.
 
         Returns:
             How many there are now: fewer than `length` before the body's end, or before an error that the next call raises.

@@ -199,7 +199,9 @@ class Connection(asyncio.BufferedProtocol):
     def can_pour(self) -> bool:
         """Whether what comes next can be taken from the socket as it stands."""
         transport = self._transport
-        return POURS and transport is not None and transport.get_extra_info("sslcontext") is None
+        if not POURS or transport is None:
+            return False
+        return transport.get_extra_info("sslcontext") is None or transport.get_extra_info("ssl_socket") is not None
 
     async def pour(self, receiver: Receiver, pour: Pour, pump: Pump) -> None:
         """Let a thread have the socket, until it has moved all, or nothing more can come. Nothing is written after it.
@@ -210,7 +212,7 @@ class Connection(asyncio.BufferedProtocol):
         transport = self._transport
         if receiver is self._receiver and transport is not None and self._failure is None and not self._is_lost:
             self._pause()
-            pump.start(pour, transport.get_extra_info("socket").fileno())
+            pump.start(pour, transport.get_extra_info("ssl_socket") or transport.get_extra_info("socket"))
             pour.ended.add_done_callback(lambda _: self._wake())
             self._pour = pour
             try:

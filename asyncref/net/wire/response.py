@@ -81,11 +81,11 @@ class Response:
 
     @property
     def can_pour(self) -> bool:
-        """Whether `pour` may be used: Linux, no TLS, and a body of an announced length."""
+        """Whether `pour` may be used: Linux, and a body of an announced length."""
         return self._connection.can_pour and self._receiver is not None and self._receiver.coming() > 0
 
     async def pour(self, file: int, offset: int, length: int) -> int:
-        """Move the next bytes of the body to a file through the kernel, by a thread.
+        """Move the next bytes of the body to a file, by a thread: through the kernel, or decrypted by it.
 
         Args:
             file: The open file's descriptor. It is left alone once this has returned or raised.
