@@ -1,4 +1,4 @@
-"""HTTP/1.1 over TLS, a thread a connection: encrypting and sending leave Python's lock, so that all cores do it.
+"""HTTP/1.1 over TLS for large bodies, a thread a connection: encrypting and sending leave Python's lock, all cores do it.
 
 asyncio's TLS encrypts and copies on its loop's one thread: at 500 MB/s, the store was what was measured.
 """

@@ -1,4 +1,4 @@
-"""The synthetic store's process: HTTP/1.1 over a bare asyncio protocol or over TLS, with latency and throttling.
+"""The synthetic store's process: HTTP/1.1 over a bare asyncio protocol, with latency and throttling.
 
 `python -m benchmarks.store.server '{"layout": "uuid", "keys": 1000, ...}'` prints one JSON line (port) when it listens, and
 ends when its standard input closes. `GET /-/counts` reports what was asked, `/-/stats` also how many rows were sent
@@ -31,6 +31,8 @@ from benchmarks.store.secure import serve
 from benchmarks.store.table import Table
 
 _BACKLOG: Final = 1024
+_LARGE_BYTES: Final = 2**20
+"""From here on objects over TLS are sent by threads; of many small answers, a thread each takes twice the loop's CPU."""
 _BURST_S: Final = 0.1
 _SLOW_DOWN: Final = wire.error(503, "SlowDown", "Please reduce your request rate.")
 
@@ -241,9 +243,9 @@ class _InTurn:
             return self._store.give(answer)
 
 
-async def _serve(store: Store, listening: socket.socket) -> None:
+async def _serve(store: Store, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
     loop = asyncio.get_running_loop()
-    await loop.create_server(lambda: _Connection(store, loop), sock=listening, backlog=_BACKLOG)
+    await loop.create_server(lambda: _Connection(store, loop), sock=listening, backlog=_BACKLOG, ssl=tls)
     await loop.run_in_executor(None, sys.stdin.buffer.read)  # the parent's end closes it, however the parent ends
 
 
@@ -269,8 +271,8 @@ def main(argument: str, kind: type[Bucket] = Bucket) -> None:
     listening = socket.create_server(("127.0.0.1", options["port"]), backlog=_BACKLOG)
     print(json.dumps({"port": listening.getsockname()[1], "rows": store.counters.tables}), flush=True)
     gc.freeze()
-    if tls is None:
-        uvloop.run(_serve(store, listening))
+    if tls is None or (bucket.table.spec.object_bytes or 0) < _LARGE_BYTES:
+        uvloop.run(_serve(store, listening, tls))
     else:
         threading.Thread(target=serve, args=(listening, tls, _InTurn(store)), daemon=True).start()
         sys.stdin.buffer.read()

@@ -174,8 +174,9 @@ def test_the_store_speaks_tls_with_a_certificate_of_its_own() -> None:
         assert len(listed(store)) == 1100
 
 
-def test_over_tls_objects_are_whole_and_what_is_asked_counts_as_without() -> None:
-    with running(Spec(keys=3, object_bytes=3_000_000), tls=True) as store:
+@pytest.mark.parametrize("tls", [False, True])
+def test_large_objects_are_whole_and_counted_over_tls_as_without(tls: bool) -> None:
+    with running(Spec(keys=3, object_bytes=3_000_000), tls=tls) as store:
         asked = client(store)
         row = versions(store)[1]
         body = asked.get_object(Bucket="bench", Key=row["Key"])["Body"].read()
@@ -193,8 +194,9 @@ def test_over_tls_objects_are_whole_and_what_is_asked_counts_as_without() -> Non
         assert store.stats()["refused"] == 1
 
 
-async def test_over_tls_latency_holds_each_answer_back_without_blocking_the_others() -> None:
-    with running(Spec(keys=10), tls=True, latency_ms=300) as store:
+@pytest.mark.parametrize("object_bytes", [1000, 3_000_000])  # served by the loop, or by threads
+async def test_over_tls_latency_holds_each_answer_back_without_blocking_the_others(object_bytes: int) -> None:
+    with running(Spec(keys=10, object_bytes=object_bytes), tls=True, latency_ms=300) as store:
         before = time.monotonic()
         assert await _many(store, 50) == [200] * 50
         assert time.monotonic() - before >= 0.3
