@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,6 +24,7 @@ from asyncref.manifest.digest import Digests
 from asyncref.manifest.parts import GROUP_ROWS, Part, PartWriter
 from asyncref.manifest.rows import canonical
 from asyncref.model import Source
+from asyncref.rooms import Room, open_room
 
 _IN_MEMORY_BYTES: Final = 2**20
 _BLOCK_ROWS: Final = 16_384
@@ -35,14 +35,15 @@ class Scratch:
     """A temporary folder that goes when the last who holds it goes."""
 
     def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="asyncref-"))
-        self._finalizer = weakref.finalize(self, _remove, self.path, os.getpid())
+        room = open_room()
+        self.path = room.path
+        self._finalizer = weakref.finalize(self, _leave, room, os.getpid())
 
 
-def _remove(path: Path, owner: int) -> None:
+def _leave(room: Room, owner: int) -> None:
     # A forked child inherits the finalizer, but the folder is still its parent's.
     if os.getpid() == owner:
-        shutil.rmtree(path, ignore_errors=True)
+        room.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

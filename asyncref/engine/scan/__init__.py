@@ -18,7 +18,6 @@ from asyncref.engine.scan.budget import Budget
 from asyncref.engine.scan.job import Heads, Job, Sink
 from asyncref.engine.scan.pages import Pages
 from asyncref.engine.scan.resume import Resumable
-from asyncref.engine.scan.rooms import Room, open_room
 from asyncref.engine.scan.rows import BadKeys
 from asyncref.engine.scan.spool import Spool
 from asyncref.engine.scan.target import Target
@@ -34,6 +33,7 @@ from asyncref.globs import Filter
 from asyncref.manifest import Manifest, build
 from asyncref.model import Limits, Source
 from asyncref.record import Proof, Record
+from asyncref.rooms import Room, open_room
 
 Save = Callable[[Manifest], object]
 """Puts a manifest where it stays."""

@@ -15,7 +15,7 @@ from typing import Final
 if sys.platform != "win32":
     import fcntl
 
-PREFIX: Final = "asyncref-spool-"
+PREFIX: Final = "asyncref-run-"
 _LOCK: Final = "lock"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import subprocess
 import sys
@@ -10,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from asyncref.engine.scan import Target, rooms, scan
-from asyncref.engine.scan.rooms import open_room, sweep
+from asyncref import rooms
+from asyncref.engine.scan import Target, scan
+from asyncref.manifest.writer import Scratch
+from asyncref.rooms import open_room, sweep
 
 MAKE = """
 import sys
 from pathlib import Path
-from asyncref.engine.scan.rooms import open_room
+from asyncref.rooms import open_room
 room = open_room(Path(sys.argv[1]))
 (room.path / "rows").write_bytes(b"x")
 print(room.path, flush=True)
@@ -82,6 +85,21 @@ async def test_a_scan_leaves_no_folder_and_sweeps_those_of_others(tmp_path, runn
     assert not list(tmp_path.glob(f"{rooms.PREFIX}*"))
 
 
+def test_a_large_manifests_parts_lie_in_such_a_room(tmp_path, running, monkeypatch):
+    process, room = running
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    scratch = Scratch()
+    assert room.exists()
+    process.kill()
+    process.wait()
+    other = Scratch()
+    assert not room.exists()
+    assert scratch.path.is_dir()
+    del scratch, other
+    gc.collect()
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_system_without_such_locks_imports_and_works(tmp_path):
     """As on Windows: no fcntl, nothing is swept, and nothing else is missing."""
     code = (
@@ -89,7 +107,7 @@ def test_a_system_without_such_locks_imports_and_works(tmp_path):
         "from importlib import import_module\n"
         "from pathlib import Path\n"
         "import asyncref.engine.scan\n"
-        "names = ['asyncref.engine.scan.resume', 'asyncref.engine.scan.rooms']\n"
+        "names = ['asyncref.engine.scan.resume', 'asyncref.rooms']\n"
         "for name in [*names, 'fcntl']: del sys.modules[name]\n"
         "sys.platform = 'win32'; sys.modules['fcntl'] = None\n"
         "resume, rooms = map(import_module, names)\n"
