@@ -250,7 +250,7 @@ class KeySpace:
                 ends += 1
         allowed = allowance(
             self.pages,
-            expected=self._expected() / self.page_rows,
+            expected=self._expected() / max(self._fullest, self.page_rows),
             hits=self._hits,
             misses=self.misses,
             idle=self._idle,
