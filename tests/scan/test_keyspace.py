@@ -135,3 +135,15 @@ def test_a_large_listing_is_spread_over_workers() -> None:
     runs = listed(server, 16, random.Random(1))
     assert len(runs) >= 16
     assert server.requests <= 550
+
+
+@pytest.mark.parametrize("vowels", ["aeiou", "aou"])
+def test_whether_anything_lies_above_all_keys_is_asked_few_times(vowels: str) -> None:
+    words = [f"{one}{two}{end}" for one in "bcdfglmnprstw" for two in vowels for end in ("", "n", "rk")]
+    choose = random.Random(3)
+    keys = sorted({f"all/{choose.choice(words)}_{choose.getrandbits(32):08x}" for _ in range(20_000)})
+    server = Server(keys, page_rows=100)
+    runs = listed(server, 64, random.Random(1))
+    assert sum(marker >= "all0" for marker in server.markers) <= 2
+    assert len(runs) >= 32
+    assert server.requests <= 1.1 * len(keys) / 100 + 5

@@ -9,13 +9,14 @@ How much is left of a span, and where to cut it, follows from a model of the key
 read around it (`outlook.py`). How far to trust that:
 
 * A span is *sure* if what lies ahead is as dense on both of its ends, or small. It is cut into equal parts, as many
-  as make all workers' parts alike, but into two, four, eight only as long as each cut finds something.
+  as make all workers' parts alike, but into more than two only as long as each cut finds something.
 * Everything else is a guess: the span is cut once, at a border between subtrees, where some times the rows known so far
   should lie below the cut (it *gallops*), and not again before that cut's first page is in. A find makes the gap below
   sure; a miss shortens the next leap, and that goes right behind all that is like what was found, if anything can be.
-  So is the topmost span treated, above which anything may follow.
+  So is the topmost span treated, above which anything may follow, until it is known whether anything is unlike all so far.
 * Requests in vain (a cut that finds nothing, the partly filled last page of each range) are a bounded share of the
-  pages, so a small prefix is listed almost serially. What is expected counts as far as cuts have found something.
+  pages, so a small prefix is listed almost serially. What is expected counts as far as cuts have found something. Part
+  of them is kept for when workers abound, and one is always left for a listing that has become serial.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from typing import Final
 from asyncref.engine.scan.alphabet import Alphabet, behind, common_prefix
 from asyncref.engine.scan.outlook import SAME, Outlook, look
 from asyncref.engine.scan.span import GROWTH, Span
-from asyncref.engine.scan.waste import allowance
+from asyncref.engine.scan.waste import SOME_PAGES, allowance
 from asyncref.model import KeyRange, Page
 
 LEAST_GROWTH: Final = 1.15
@@ -45,7 +46,7 @@ PART_PAGES: Final = 8.0
 """Before that no smaller parts are made: nobody knows how much is still to be found."""
 FAIR: Final = 1.5
 """How many times its fair share a span has to have left to be cut."""
-MOST_PARTS: Final = 8
+MOST_PARTS: Final = 4
 """Into how many parts a span is cut at once: twice as many as last time, while each cut finds something."""
 GUESS: Final = 2.0
 """What a guess counts at most, in multiples of what was found."""
@@ -56,6 +57,15 @@ LEARN_PAGES: Final = 16
 """Pages of a span from which keys in the middle are learnt; later ones give their first and last."""
 KNOWN_PAGES: Final = 128
 """Pages of a listing after which only the first two of a span, and every eighth, are learnt from."""
+SPARED: Final = 0.6
+"""The share of the requests that may be in vain which is there while all workers are busy."""
+ABOUND: Final = 0.5
+"""The share of idle workers from which on all of it is."""
+ALONE: Final = 0.9
+"""The same from which on a listing is as good as serial: one cut is then always allowed, some pages after the last."""
+ALONE_PAGES: Final = 8
+MOST_WASTE: Final = 0.11
+"""As long as no more of the pages than this were in vain."""
 PATIENCE: Final = 8
 """A search for cuts that was in vain is repeated when a share of the spans, one in so many, has gone on by a page."""
 
@@ -87,7 +97,9 @@ class KeySpace:
     _fullest: int = 1  # most rows of a page
     _hits: int = 0  # cuts that found a full page
     _idle: float = 0.0  # the share of the workers that has nothing to do
+    _lowest: str | None = None  # the first key seen
     _next_run: int = 0
+    _last_cut: int = 0  # the count of pages at which one was made
     _rested: int = 0  # the count of pages at which cuts are looked for again
 
     @property
@@ -121,6 +133,7 @@ class KeySpace:
         span.pages += 1
         span.rows += kept
         if page.first is not None and page.last is not None:
+            self._lowest = page.first if self._lowest is None else min(self._lowest, page.first)
             shown = page.first, page.last
             if self.learns(span):
                 between = keys if span.pages <= LEARN_PAGES else ()
@@ -159,7 +172,7 @@ class KeySpace:
     def _search(self, idle: int) -> list[Span]:
         found: list[Span] = []
         self._idle = idle / (idle + len(self.spans))
-        if self._room(idle) <= 0:  # by what was measured before: most pages need no measuring
+        if self.pages > KNOWN_PAGES and self._room(idle) <= 0:  # by what was measured before
             return found
         for span in self.spans:
             if span.unread is not None:
@@ -173,23 +186,28 @@ class KeySpace:
         able.sort(key=lambda span: inf if span is top else span.left)
         while able and len(found) < room:
             victim = able.pop()
-            if victim.sure and victim.left >= least:
+            if victim.sure and victim.left >= least and not victim.missed:
                 if victim.left >= FAIR * part or victim is top:
                     parts = min(victim.faith, max(2, round(victim.left / part)), room - len(found) + 1)
                     found += self._share_out(victim, parts)
             elif victim.left >= least or victim is top:
                 found += self._leap(victim, known=self.rows + sure)
         self.steals += len(found)
+        if found:
+            self._last_cut = self.pages
         return found
 
     def _sizes(self, fair: float) -> tuple[float, float]:
         """Rows that a span has to have left to be cut, and of the parts that it is cut into, at a fair share."""
         allowed, spent = self._waste()
-        least = LEAST_PAGES * self.page_rows * max(1.0, allowed / (allowed - spent) / 2)
+        scarce = self._idle < ABOUND and allowed > spent
+        least = LEAST_PAGES * self.page_rows * (max(1.0, allowed / (allowed - spent) / 2) if scarce else 1.0)
         expected = self._expected()
+        if self._idle >= ALONE and self.pages >= SOME_PAGES:
+            least = LAST_PAGES * self.page_rows
         if self.pages <= LATE_PAGES or self.rows <= expected:
             return least, max(fair, least / 2, PART_PAGES * self.page_rows)
-        least = max(LAST_PAGES * self.page_rows, min(least, expected / (allowed - spent)))
+        least = max(LAST_PAGES * self.page_rows, min(least, expected / max(1.0, allowed - spent)))
         return least, max(fair, least / 2)
 
     def _open(self, at: int, after: str | None, last: str | None) -> Span:
@@ -210,7 +228,14 @@ class KeySpace:
     def _room(self, idle: int) -> int:
         """How many cuts may be made now."""
         allowed, spent = self._waste()
-        return min(idle, int(allowed - spent))
+        room = min(idle, int(allowed * (SPARED + (1.0 - SPARED) * min(1.0, self._idle / ABOUND)) - spent))
+        return 1 if room <= 0 and self._is_alone(spent) else room
+
+    def _is_alone(self, spent: float) -> bool:
+        """Whether so few workers list that one more cut is worth its price, whatever was in vain before."""
+        if self._idle < ALONE or self.pages < max(SOME_PAGES, self._last_cut + ALONE_PAGES):
+            return False
+        return spent < MOST_WASTE * self.pages and all(span.pages for span in self.spans)
 
     def _waste(self) -> tuple[float, float]:
         """Requests in vain: how many are allowed, and how many were or will be sent.
@@ -225,7 +250,7 @@ class KeySpace:
                 ends += 1
         allowed = allowance(
             self.pages,
-            expected=self._expected() / self.page_rows,
+            expected=self._expected() / max(self._fullest, self.page_rows),
             hits=self._hits,
             misses=self.misses,
             idle=self._idle,
@@ -263,7 +288,7 @@ class KeySpace:
         if below is None or below.last != span.after:
             return
         below.waits = False
-        below.missed = not span.rows
+        below.missed = not span.rows and self._may_differ(below)
         if span.rows and span.position is not None:
             self._hits += span.rows == self._fullest
             below.beyond = (span.position, span.rows)
@@ -274,6 +299,13 @@ class KeySpace:
             below.beyond = span.beyond
             below.growth = max(LEAST_GROWTH, below.growth**0.5)
         self._measure(below)
+
+    def _may_differ(self, span: Span) -> bool:
+        """Whether keys that are unlike all of a span so far may follow in it."""
+        if span.position is None:
+            return False
+        depth = len(self.prefix) if span.last is None else common_prefix(span.position, span.last)
+        return common_prefix(span.base, span.position) > depth
 
     def _measure(self, span: Span) -> None:
         """What is left of a span; asked for only when workers are idle. A guess counts for little beside what is sure: it is tried when idle workers abound."""
@@ -326,7 +358,10 @@ class KeySpace:
             return []
         pivot = ahead.border_after(claim, claim * LEAP_OFF)
         shared = common_prefix(victim.base, victim.position)
-        if victim.missed and shared > ahead.depth and self._holds(victim, behind(victim.position[:shared])):
+        whole = victim.position[: common_prefix(self._lowest or "", victim.position)]
+        if is_top and victim.last is not None and len(whole) > ahead.depth and self._holds(victim, behind(whole)):
+            pivot = behind(whole)  # nothing lies far above all: does anything at all?
+        elif victim.missed and shared > ahead.depth and self._holds(victim, behind(victim.position[:shared])):
             pivot = behind(victim.position[:shared])  # whether anything follows that is unlike what was found
         elif ahead.near >= max(enough, ahead.left / 2) and claim >= ahead.left / 2:
             pivot = behind(ahead.stem) if self._holds(victim, behind(ahead.stem)) else pivot

@@ -29,8 +29,8 @@ _ASIDE: Final = 0.15
 _STRANGE: Final = 0.002
 """How likely others are; one of each kind stands for all."""
 _STRANGERS: Final = "0Aa~"
-_DRAWN: Final = 2.0
-"""What a key drawn at random tells of a character that it does not show."""
+_CERTAIN: Final = 0.9
+"""No character that was not seen is more likely than this."""
 _PASSED: Final = 3.0
 """What it tells that a listing went over a character without meeting any."""
 _NEAR: Final = 64
@@ -163,16 +163,23 @@ class Place:
         Args:
             prior: The same where nothing has been seen; ascending.
         """
-        found: dict[str, float] = {}
         bounds, came, absent = sorted(self.passed.items(), reverse=True), self.came, 0
-        unseen = 1.0 + _DRAWN * self.drawn
+        found, unseen = dict(prior), dict[str, int]()
+        there = tested = 1.0
         for character, likely in prior.items():
             while bounds and bounds[-1][0] <= ord(character):
                 absent += bounds.pop()[1]
             if seen := came.get(character):
                 found[character] = (seen + likely) / (seen + _PASSED * absent + 1.0)
+                there += likely
+                tested += likely
             else:
-                found[character] = likely / (unseen + _PASSED * absent)
+                unseen[character] = absent
+                tested += likely * (absent > 0)
+        # Those of which nothing is known are as likely to be there as those of which something is.
+        rest = there / tested * (1.0 - 1.0 / (len(came) + 1)) ** self.drawn
+        for character, absent in unseen.items():
+            found[character] = min(prior[character], _CERTAIN) * rest / (1.0 + _PASSED * absent)
         return found
 
 

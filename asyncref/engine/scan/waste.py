@@ -8,15 +8,18 @@ FREE_WASTE: Final = 1.0
 """Requests in vain that any listing may cost."""
 FEW_PAGES: Final = 20
 SOME_PAGES: Final = 80
-RAMP: Final = 0.25
+RAMP: Final = 0.2
 """What each page between those two allows more; in a small listing a request in vain shows, in a middling one idleness."""
-WASTE_A_PAGE: Final = 0.065
-WASTE_IDLE: Final = 0.02
+WASTE_A_PAGE: Final = 0.06
+WASTE_IDLE: Final = 0.03
 """What each further page allows more, and what more again while all workers are idle."""
-TRUST: Final = 0.5
-"""What a page that is only expected counts, beside one that was read."""
 VOUCHED: Final = 64.0
-"""Pages that may be expected for each cut that found something, once two of them make up for each that did not."""
+"""Pages that may be expected for each cut that found something."""
+TRUST: Final = 4
+TRUST_FIRST: Final = 100
+"""Pages that may be expected for each page that was read, and before."""
+LEAST_PAGES: Final = 6
+"""Pages that have to be read for that: a listing may be no longer."""
 
 
 def allowance(pages: int, *, expected: float, hits: int, misses: int, idle: float) -> float:
@@ -29,6 +32,7 @@ def allowance(pages: int, *, expected: float, hits: int, misses: int, idle: floa
         misses: Cuts that found nothing.
         idle: The share of the workers that has nothing to do.
     """
-    counted = pages + TRUST * min(expected, VOUCHED * max(0, hits - 2 * misses))
+    borne_out = hits / (hits + misses) if hits and pages >= LEAST_PAGES else 0.0
+    counted = pages + borne_out * min(expected, VOUCHED * hits, TRUST_FIRST + TRUST * pages)
     ramp = RAMP * min(SOME_PAGES - FEW_PAGES, max(0.0, counted - FEW_PAGES))
     return FREE_WASTE + ramp + (WASTE_A_PAGE + WASTE_IDLE * idle) * max(0.0, counted - SOME_PAGES)
