@@ -18,8 +18,6 @@ VOUCHED: Final = 64.0
 TRUST: Final = 4
 TRUST_FIRST: Final = 100
 """Pages that may be expected for each page that was read, and before."""
-LEAST_PAGES: Final = 6
-"""Pages that have to be read for that: a listing may be no longer."""
 
 
 def allowance(pages: int, *, expected: float, hits: int, misses: int, idle: float) -> float:
@@ -32,7 +30,7 @@ def allowance(pages: int, *, expected: float, hits: int, misses: int, idle: floa
         misses: Cuts that found nothing.
         idle: The share of the workers that has nothing to do.
     """
-    borne_out = hits / (hits + misses) if hits and pages >= LEAST_PAGES else 0.0
+    borne_out = hits / (hits + misses) if hits else 0.0
     counted = pages + borne_out * min(expected, VOUCHED * hits, TRUST_FIRST + TRUST * pages)
     ramp = RAMP * min(SOME_PAGES - FEW_PAGES, max(0.0, counted - FEW_PAGES))
     return FREE_WASTE + ramp + (WASTE_A_PAGE + WASTE_IDLE * idle) * max(0.0, counted - SOME_PAGES)
