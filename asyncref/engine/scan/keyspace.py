@@ -30,7 +30,7 @@ from typing import Final
 from asyncref.engine.scan.alphabet import Alphabet, behind, common_prefix
 from asyncref.engine.scan.outlook import SAME, Outlook, look
 from asyncref.engine.scan.span import GROWTH, Span
-from asyncref.engine.scan.waste import SOME_PAGES, allowance
+from asyncref.engine.scan.waste import FEW_PAGES, SOME_PAGES, allowance
 from asyncref.model import KeyRange, Page
 
 LEAST_GROWTH: Final = 1.15
@@ -57,6 +57,8 @@ LEARN_PAGES: Final = 16
 """Pages of a span from which keys in the middle are learnt; later ones give their first and last."""
 KNOWN_PAGES: Final = 128
 """Pages of a listing after which only the first two of a span, and every eighth, are learnt from."""
+SPARE: Final = 3.0
+"""Requests in vain that are left, from which on idle workers may cut what is thought to be little."""
 SPARED: Final = 0.6
 """The share of the requests that may be in vain which is there while all workers are busy."""
 ABOUND: Final = 0.5
@@ -205,6 +207,9 @@ class KeySpace:
         expected = self._expected()
         if self._idle >= ALONE and self.pages >= SOME_PAGES:
             least = LAST_PAGES * self.page_rows
+        if self._idle >= ABOUND and FEW_PAGES <= self.pages <= LATE_PAGES and allowed - spent >= SPARE:
+            least = LAST_PAGES * self.page_rows  # what is thought to be little may hide much, and waits for one worker
+            return least, max(fair, least / 2)
         if self.pages <= LATE_PAGES or self.rows <= expected:
             return least, max(fair, least / 2, PART_PAGES * self.page_rows)
         least = max(LAST_PAGES * self.page_rows, min(least, expected / max(1.0, allowed - spent)))
