@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from time import monotonic
 from typing import Final, cast
 
 from asyncref.errors import FetchError
@@ -18,6 +19,8 @@ if sys.platform != "win32":
     import fcntl
 
 _READ_BYTES: Final = 2**20
+_SLICE_BYTES: Final = 64 * 2**20
+_SLOW_S: Final = 0.002  # for a slice, of which a file system of extents only takes note
 _AT_FDCWD: Final = -100  # linux/fcntl.h
 _RENAME_NOREPLACE: Final = 1  # linux/fs.h
 
@@ -88,20 +91,30 @@ def lock(fd: int, what: str) -> None:
 
 
 def reserve(fd: int, size_bytes: int) -> None:
-    """Reserve space, so that a full disk is known before the bytes have come; where that cannot be, only set the size.
+    """Set a file's size and reserve its space, so that a full disk is known before the bytes have come.
 
-    By fallocate itself: where a file system has none, glibc's posix_fallocate writes a byte to each of its blocks.
+    By fallocate itself: where a file system has none, glibc's posix_fallocate writes a byte to each of its blocks. One that takes
+    long for a slice does what the writes do anyway, and those from several threads (a tmpfs), or asks a server: what is left is
+    left to them.
     """
-    if (call := _fallocate()) is not None:
-        while call(fd, 0, 0, size_bytes):
-            number = ctypes.get_errno()
-            if number in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
-                break
-            if number != errno.EINTR:
-                raise OSError(number, os.strerror(number))
-        else:
-            return
     os.ftruncate(fd, size_bytes)
+    for start in range(0, size_bytes, _SLICE_BYTES):
+        begun_s = monotonic()
+        if not _allocate(fd, start, min(_SLICE_BYTES, size_bytes - start)) or monotonic() - begun_s > _SLOW_S:
+            return
+
+
+def _allocate(fd: int, start: int, length: int) -> bool:
+    """Reserve a slice; False where that cannot be."""
+    if (call := _fallocate()) is None:
+        return False
+    while call(fd, 0, start, length):
+        number = ctypes.get_errno()
+        if number in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            return False
+        if number != errno.EINTR:
+            raise OSError(number, os.strerror(number))
+    return True
 
 
 @cache
