@@ -83,7 +83,8 @@ class Response:
     @property
     def can_pour(self) -> bool:
         """Whether `pour` may be used: Linux, and a body of an announced length."""
-        return self._connection.can_pour and self._receiver is not None and self._receiver.coming() > 0
+        receiver = self._receiver  # looked at first: a small body is here, and nothing of it is to come
+        return receiver is not None and receiver.coming() > 0 and self._connection.can_pour
 
     async def pour(self, file: int, offset: int, length: int) -> int:
         """Move the next bytes of the body to a file, by a thread: through the kernel, or decrypted by it.
