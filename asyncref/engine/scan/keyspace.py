@@ -28,7 +28,7 @@ from math import inf
 from typing import Final
 
 from asyncref.engine.scan.alphabet import Alphabet, behind, common_prefix
-from asyncref.engine.scan.outlook import SAME, Outlook, look
+from asyncref.engine.scan.gauge import may_differ, measure, outlook
 from asyncref.engine.scan.span import GROWTH, Span
 from asyncref.engine.scan.waste import FEW_PAGES, SOME_PAGES, allowance
 from asyncref.model import KeyRange, Page
@@ -48,8 +48,6 @@ FAIR: Final = 1.5
 """How many times its fair share a span has to have left to be cut."""
 MOST_PARTS: Final = 4
 """Into how many parts a span is cut at once: twice as many as last time, while each cut finds something."""
-GUESS: Final = 2.0
-"""What a guess counts at most, in multiples of what was found."""
 SHARE_OFF: Final = 0.06
 LEAP_OFF: Final = 0.1
 """How far a cut may be off, as a share of the part, or of what is leapt over."""
@@ -178,7 +176,7 @@ class KeySpace:
             return found
         for span in self.spans:
             if span.unread is not None:
-                self._measure(span)
+                measure(self._alphabet, span, len(self.prefix))
         top, room = self.spans[-1], self._room(idle)
         if room <= 0:
             return found
@@ -262,25 +260,6 @@ class KeySpace:
         )
         return allowed, self._wasted + min(ends, ends / 2 + 1) + unanswered
 
-    def _advance(self, span: Span, last: str) -> None:
-        """Let the estimate know of the unread pages: the stretch goes on if they are about as dense."""
-        if span.unread is None:
-            return
-        (first, kept), known = span.unread, span.known
-        span.unread, span.known = None, last
-        span.base = span.base or first
-        origin, until, rows = span.heritage or ("", "", 0) if known is None else (span.origin, known, span.stretch)
-        near = known is not None or common_prefix(until, first) >= common_prefix(origin, until) - 1
-        if origin and near and origin < first < last:
-            depth = common_prefix(origin, last)
-            before = self._alphabet.distance(origin, until, depth) / max(1, rows)
-            now = self._alphabet.distance(first if known is None else until, last, depth) / max(1, kept)
-            if 0 < now <= before * SAME and before <= now * SAME:
-                jumped = self._alphabet.distance(until, first, depth) / before if known is None else 0.0
-                span.origin, span.stretch = origin, rows + round(jumped) + kept
-                return
-        span.origin, span.stretch = first, kept
-
     def _below(self, span: Span) -> str:
         """The position of the span below."""
         at = self.spans.index(span)
@@ -293,7 +272,7 @@ class KeySpace:
         if below is None or below.last != span.after:
             return
         below.waits = False
-        below.missed = not span.rows and self._may_differ(below)
+        below.missed = not span.rows and may_differ(below, len(self.prefix))
         if span.rows and span.position is not None:
             self._hits += span.rows == self._fullest
             below.beyond = (span.position, span.rows)
@@ -303,32 +282,7 @@ class KeySpace:
             below.faith = 2
             below.beyond = span.beyond
             below.growth = max(LEAST_GROWTH, below.growth**0.5)
-        self._measure(below)
-
-    def _may_differ(self, span: Span) -> bool:
-        """Whether keys that are unlike all of a span so far may follow in it."""
-        if span.position is None:
-            return False
-        depth = len(self.prefix) if span.last is None else common_prefix(span.position, span.last)
-        return common_prefix(span.base, span.position) > depth
-
-    def _measure(self, span: Span) -> None:
-        """What is left of a span; asked for only when workers are idle. A guess counts for little beside what is sure: it is tried when idle workers abound."""
-        if span.position is not None:
-            self._advance(span, span.position)
-            ahead = self._outlook(span, span.position)
-            span.sure = ahead.sure
-            span.left = ahead.left if ahead.sure else ahead.near + min(ahead.far, GUESS * ahead.found)
-
-    def _outlook(self, span: Span, position: str) -> Outlook:
-        return look(
-            self._alphabet,
-            stretch=(span.origin, position, max(1, span.stretch)),
-            read=(span.base, span.rows),
-            last=span.last,
-            beyond=span.beyond,
-            prefix=len(self.prefix),
-        )
+        measure(self._alphabet, below, len(self.prefix))
 
     def _part_as_before(self, idle: int) -> list[Span]:
         """Cut the spans at hints, once, for all that are idle."""
@@ -345,7 +299,7 @@ class KeySpace:
     def _share_out(self, victim: Span, parts: int) -> list[Span]:
         """Cut a span into equal parts; it keeps the lowest."""
         assert victim.position is not None
-        ahead = self._outlook(victim, victim.position)
+        ahead = outlook(self._alphabet, victim, victim.position, len(self.prefix))
         step = ahead.left / parts
         pivots = {ahead.key_after(step * part, step * SHARE_OFF) for part in range(1, parts)}
         cuts = [cut for pivot in sorted(pivots, reverse=True) if (cut := self._cut(victim, pivot)) is not None]
@@ -357,7 +311,7 @@ class KeySpace:
         """Cut a span once, where the rows below the cut would be some times those known."""
         assert victim.position is not None
         enough = LEAST_PAGES * self.page_rows
-        ahead, is_top = self._outlook(victim, victim.position), victim is self.spans[-1]
+        ahead, is_top = outlook(self._alphabet, victim, victim.position, len(self.prefix)), victim is self.spans[-1]
         claim = min((victim.growth - 1) * (known if is_top else ahead.found), ahead.left / 2)
         if claim < enough / 2:
             return []
