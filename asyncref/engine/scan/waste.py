@@ -15,6 +15,8 @@ WASTE_IDLE: Final = 0.03
 """What each further page allows more, and what more again while all workers are idle."""
 VOUCHED: Final = 64.0
 """Pages that may be expected for each cut that found something."""
+SURELY: Final = 4.0
+"""How many times a small listing's pages have to be expected: its first estimates are off by as much."""
 TRUST: Final = 4
 TRUST_FIRST: Final = 100
 """Pages that may be expected for each page that was read, and before."""
@@ -31,6 +33,7 @@ def allowance(pages: int, *, expected: float, hits: int, misses: int, idle: floa
         idle: The share of the workers that has nothing to do.
     """
     borne_out = hits / (hits + misses) if hits else 0.0
-    counted = pages + borne_out * min(expected, VOUCHED * hits, TRUST_FIRST + TRUST * pages)
+    likely = pages + borne_out * min(expected, VOUCHED * hits, TRUST_FIRST + TRUST * pages)
+    counted = likely if likely >= SURELY * FEW_PAGES else pages
     ramp = RAMP * min(SOME_PAGES - FEW_PAGES, max(0.0, counted - FEW_PAGES))
     return FREE_WASTE + ramp + (WASTE_A_PAGE + WASTE_IDLE * idle) * max(0.0, counted - SOME_PAGES)
