@@ -70,7 +70,7 @@ async def test_a_small_manifest_gives_no_hints_and_costs_no_request(store: Memor
     former = await scanned("memory://b/p/")
     store.requests.clear()
     await scanned("memory://b/p/", against=former)
-    assert store.requests["list"] <= 6  # four pages, and what any listing may ask for in vain
+    assert store.requests["list"] <= 5
 
 
 @pytest.mark.usefixtures("store")

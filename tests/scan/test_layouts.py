@@ -38,9 +38,9 @@ async def scanned(store: StoreProcess) -> Manifest:
 
 
 def check_cost(store: StoreProcess, kind: str) -> None:
-    """Few requests, and spread over connections: of 200 pages up to 15 in a hundred more, of 1,000 ten (`benchmarks layouts`)."""
+    """Few requests, and spread over connections: of 200 pages a bit more than one in ten in vain, of 1,000 less (`benchmarks layouts`)."""
     counts = store.counts()
-    assert counts["requests"][kind] <= 1.15 * store.rows[kind] / PAGE_ROWS + 3
+    assert counts["requests"][kind] <= 1.12 * store.rows[kind] / PAGE_ROWS + 5
     assert counts["most_in_flight"] >= SPREAD
 
 

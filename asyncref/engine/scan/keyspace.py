@@ -180,7 +180,7 @@ class KeySpace:
         top, room = self.spans[-1], self._room(idle)
         if room <= 0:
             return found
-        sure = sum(span.left for span in self.spans if span.sure and not span.waits)
+        sure = self._sure()
         least, part = self._sizes(sure / (idle + len(self.spans)))
         able = [span for span in self.spans if span.position is not None and not span.waits]
         able.sort(key=lambda span: inf if span is top else span.left)
@@ -228,6 +228,10 @@ class KeySpace:
         """Rows that are thought to be left, as far as was measured, and that no leap is about to settle."""
         return sum(span.left for span in self.spans if not span.waits)
 
+    def _sure(self) -> float:
+        """The same without guesses."""
+        return sum(span.left for span in self.spans if span.sure and not span.waits)
+
     def _room(self, idle: int) -> int:
         """How many cuts may be made now."""
         allowed, spent = self._waste()
@@ -253,7 +257,7 @@ class KeySpace:
                 ends += 1
         allowed = allowance(
             self.pages,
-            expected=self._expected() / max(self._fullest, self.page_rows),
+            expected=self._sure() / max(self._fullest, self.page_rows),
             hits=self._hits,
             misses=self.misses,
             idle=self._idle,

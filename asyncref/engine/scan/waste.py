@@ -15,8 +15,8 @@ WASTE_IDLE: Final = 0.03
 """What each further page allows more, and what more again while all workers are idle."""
 VOUCHED: Final = 64.0
 """Pages that may be expected for each cut that found something."""
-SURELY: Final = 4.0
-"""How many times a small listing's pages have to be expected: its first estimates are off by as much."""
+SURELY: Final = 2.0
+"""How many times as many as `FEW_PAGES` have to be expected: the first estimates of a small listing are off by as much."""
 TRUST: Final = 4
 TRUST_FIRST: Final = 100
 """Pages that may be expected for each page that was read, and before."""
@@ -27,7 +27,7 @@ def allowance(pages: int, *, expected: float, hits: int, misses: int, idle: floa
 
     Args:
         pages: Pages read.
-        expected: Pages that are thought to be left.
+        expected: Pages that are left by what is more than a guess.
         hits: Cuts that found a full page.
         misses: Cuts that found nothing.
         idle: The share of the workers that has nothing to do.
