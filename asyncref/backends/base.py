@@ -72,9 +72,9 @@ class Body:
         answer: What the server says it sends.
         chunks: The bytes in order. Raises `BrokenBodyError` if they end before the announced length.
         receive: The same bytes straight into a buffer, where the client can do that: as many as it holds, fewer only at
-            the end or before a break, which the next call raises; 0 at the end. One of the three ways is used.
-        pour: The same bytes straight to an open file (its descriptor, an offset, how many), where the system can do that
-            without this process: as many as asked for, fewer as with `receive`. Raises `OSError` for the file.
+            the end or before a break, which the next call raises; 0 at the end. Either this or `chunks` is used.
+        pour: The next of the same bytes straight to an open file (its descriptor, an offset, how many), where the system can do that
+            without the event loop: as many as asked for, fewer as with `receive`, which brings the rest. Raises `OSError` for the file.
         share: Lets an open file (its descriptor) have the same bytes at the same places without copying them, where both
             are files of one file system that can do that. False: it cannot, and nothing was done.
     """

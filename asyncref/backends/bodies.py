@@ -21,9 +21,10 @@ def body_of(pool: HttpPool, response: Response, answer: Answer, *, url: str, uri
         url: What was asked for.
         uri: Whom it is for; for errors.
     """
+    pour = response.pour
     return Body(
         answer,
         counted(pool.chunks(response, url=url, uri=uri), answer, uri=uri),
         partial(pool.read_into, response, url=url, uri=uri),
-        partial(pool.pour, response, url=url, uri=uri) if response.can_pour else None,
+        partial(pool.pour, pour, url=url, uri=uri) if pour is not None else None,
     )

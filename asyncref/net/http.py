@@ -21,7 +21,7 @@ from asyncref.errors import AsyncrefError, InvalidURIError, OptionError, Protoco
 from asyncref.net import wire
 from asyncref.net.foreign import FOREIGN, ours_for
 from asyncref.net.proxies import Detour, Proxy, proxy_of
-from asyncref.net.response import Held, Response
+from asyncref.net.response import Held, Pour, Response
 from asyncref.net.wire import Origin
 
 PAGE_BYTES: Final = 64 * 2**20
@@ -198,8 +198,16 @@ class HttpPool:
         except FOREIGN as error:
             raise self._error(error, url=url, uri=uri) from error
 
-    async def pour(self, response: Response, file: int, offset: int, length: int, *, url: str, uri: str) -> int:
+    async def pour(self, way: Pour, file: int, offset: int, length: int, *, url: str, uri: str) -> int:
         """Move an answer's next bytes to an open file, by a thread; see `wire.Response.pour`.
+
+        Args:
+            way: The answer's `pour`.
+            file: The file's descriptor.
+            offset: Where in it.
+            length: How many bytes.
+            url: What was asked for.
+            uri: Whom it is for.
 
         Returns:
             How many there are now: fewer than `length` before the body's end, or before an error that the next call raises.
@@ -209,7 +217,7 @@ class HttpPool:
             OSError: The file cannot take them.
         """
         try:
-            return await response.pour(file, offset, length)
+            return await way(file, offset, length)
         except wire.WireError as error:
             raise self._error(error, url=url, uri=uri) from error
 

@@ -70,13 +70,8 @@ class ProxiedResponse:
         return filled
 
     @property
-    def can_pour(self) -> bool:
-        """Never: aiohttp has the socket."""
-        return False
-
-    async def pour(self, file: int, offset: int, length: int) -> int:
-        """Never called."""
-        raise NotImplementedError
+    def pour(self) -> None:
+        """None: aiohttp has the socket."""
 
     def close(self) -> None:
         """Leave the answer. Idempotent."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Protocol
 
 from asyncref.net.wire import Headers
+
+Pour = Callable[[int, int, int], Awaitable[int]]
 
 
 class Response(Protocol):
@@ -30,12 +33,8 @@ class Response(Protocol):
         ...
 
     @property
-    def can_pour(self) -> bool:
-        """Whether `pour` may be used."""
-        ...
-
-    async def pour(self, file: int, offset: int, length: int) -> int:
-        """Move them to an open file, fewer only before the end; how many there are."""
+    def pour(self) -> Pour | None:
+        """Moves them to an open file (its descriptor, an offset, how many), fewer only before the end; None: it cannot be done here."""
         ...
 
     def close(self) -> None:

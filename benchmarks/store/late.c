@@ -29,53 +29,42 @@ hold_back(const char *path)
         real = (__typeof__(name) *)dlsym(RTLD_NEXT, #name); \
     }
 
-int
-stat(const char *path, struct stat *found)
-{
-    REAL(stat)
-    hold_back(path);
-    return real(path, found);
-}
+#define LATE_BY_PATH(name, kind) \
+    int name(const char *path, struct kind *found) \
+    { \
+        REAL(name) \
+        hold_back(path); \
+        return real(path, found); \
+    }
 
-int
-stat64(const char *path, struct stat64 *found)
-{
-    REAL(stat64)
-    hold_back(path);
-    return real(path, found);
-}
+#define LATE_IN_FOLDER(name, kind) \
+    int name(int folder, const char *path, struct kind *found, int flags) \
+    { \
+        REAL(name) \
+        hold_back(folder == AT_FDCWD ? path : getenv("LATE_UNDER")); \
+        return real(folder, path, found, flags); \
+    }
 
-int
-lstat(const char *path, struct stat *found)
-{
-    REAL(lstat)
-    hold_back(path);
-    return real(path, found);
-}
+/* As programs that were built with a glibc before 2.33 ask. */
+#define LATE_BY_VERSION(name, kind) \
+    int name(int version, const char *path, struct kind *found); \
+    int name(int version, const char *path, struct kind *found) \
+    { \
+        REAL(name) \
+        hold_back(path); \
+        return real(version, path, found); \
+    }
 
-int
-lstat64(const char *path, struct stat64 *found)
-{
-    REAL(lstat64)
-    hold_back(path);
-    return real(path, found);
-}
-
-int
-fstatat(int folder, const char *path, struct stat *found, int flags)
-{
-    REAL(fstatat)
-    hold_back(folder == AT_FDCWD ? path : getenv("LATE_UNDER"));
-    return real(folder, path, found, flags);
-}
-
-int
-fstatat64(int folder, const char *path, struct stat64 *found, int flags)
-{
-    REAL(fstatat64)
-    hold_back(folder == AT_FDCWD ? path : getenv("LATE_UNDER"));
-    return real(folder, path, found, flags);
-}
+LATE_BY_PATH(stat, stat)
+LATE_BY_PATH(stat64, stat64)
+LATE_BY_PATH(lstat, stat)
+LATE_BY_PATH(lstat64, stat64)
+LATE_IN_FOLDER(fstatat, stat)
+LATE_IN_FOLDER(fstatat64, stat64)
+LATE_BY_VERSION(__xstat, stat)
+LATE_BY_VERSION(__xstat64, stat64)
+LATE_BY_VERSION(__lxstat, stat)
+LATE_BY_VERSION(__lxstat64, stat64)
 
 DIR *
 opendir(const char *path)
@@ -83,42 +72,4 @@ opendir(const char *path)
     REAL(opendir)
     hold_back(path);
     return real(path);
-}
-
-int __xstat(int version, const char *path, struct stat *found);
-int __xstat64(int version, const char *path, struct stat64 *found);
-int __lxstat(int version, const char *path, struct stat *found);
-int __lxstat64(int version, const char *path, struct stat64 *found);
-
-/* As programs that were built with a glibc before 2.33 ask. */
-int
-__xstat(int version, const char *path, struct stat *found)
-{
-    REAL(__xstat)
-    hold_back(path);
-    return real(version, path, found);
-}
-
-int
-__xstat64(int version, const char *path, struct stat64 *found)
-{
-    REAL(__xstat64)
-    hold_back(path);
-    return real(version, path, found);
-}
-
-int
-__lxstat(int version, const char *path, struct stat *found)
-{
-    REAL(__lxstat)
-    hold_back(path);
-    return real(version, path, found);
-}
-
-int
-__lxstat64(int version, const char *path, struct stat64 *found)
-{
-    REAL(__lxstat64)
-    hold_back(path);
-    return real(version, path, found);
 }

@@ -166,7 +166,7 @@ class Feed:
     Args:
         refill: Gives the next jobs; an empty list when there are no more.
         abreast: So many objects of several parts are read side by side, in turn. A file system lets one writer at a time into
-            a file: on two cores, two files are written twice as fast as one.
+            a file, so as many threads as files can write.
     """
 
     def __init__(self, refill: Callable[[], Awaitable[Sequence[Job]]], *, abreast: int = 1) -> None:

@@ -219,7 +219,7 @@ class Connection(asyncio.BufferedProtocol):
             try:
                 await self._wait()
             except BaseException:
-                self.abort()  # nobody counts on
+                self.abort()  # nobody counts what comes now
                 raise
             finally:
                 self._pour = None

@@ -1,7 +1,7 @@
 """One stretch of a body on its way from a socket to a file, and the system calls that move it (Linux).
 
 Without TLS by the kernel alone, no byte comes into this process: splice(2) moves what a socket has into a pipe without a copy, and
-from there into the page cache with one, a third of the cost of reading and writing. A file system that cannot do that gets the same
+from there into the page cache with one, about half the cost of reading and writing. A file system that cannot do that gets the same
 bytes by a write. What comes over TLS is decrypted into one buffer of the thread's own, which stays in the processor's cache, and written
 from there.
 """
@@ -87,7 +87,7 @@ class Pour:
 
 
 class Pipe:
-    """A pipe that is empty between two calls of `_move`."""
+    """A pipe that is empty between two calls of `move`."""
 
     __slots__ = ("bytes", "into", "out")
 

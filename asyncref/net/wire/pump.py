@@ -87,16 +87,18 @@ class _Mover:
 
     def _run(self) -> None:
         under_way: dict[int, Pour] = {}
-        failure = OSError("the thread that moved it ended")
+        failure: OSError | None = OSError("the thread that moved it ended")
         try:
             with select.epoll() as poll, Pipe() as pipe:
                 poll.register(self._bell, select.EPOLLIN)
                 while self._turn(poll, pipe, under_way):
                     pass
+                failure = None  # from here on all that is told belongs to the next thread
         except OSError as error:  # such as no descriptors left
-            failure = error
+            failure = failure and error
         finally:
-            self._give_up(under_way, failure)
+            if failure is not None:
+                self._give_up(under_way, failure)
 
     def _turn(self, poll: select.epoll, pipe: Pipe, under_way: dict[int, Pour]) -> bool:
         """Wait, and move what came; False at the end of the thread."""
@@ -123,8 +125,6 @@ class _Mover:
     def _give_up(self, under_way: dict[int, Pour], failure: OSError) -> None:
         """Let nobody wait for a thread that has ended."""
         with self._lock:
-            if self._bell < 0:
-                return
             left = [pour for pour in [*under_way.values(), *self._told] if pour.source >= 0]
             self._told.clear()
             self._silence_bell()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from asyncref.net.wire.connection import BUFFER_BYTES, LEFT, Connection
 from asyncref.net.wire.pour import Pour
@@ -81,12 +81,12 @@ class Response:
         return filled
 
     @property
-    def can_pour(self) -> bool:
-        """Whether `pour` may be used: Linux, and a body of an announced length."""
-        receiver = self._receiver  # looked at first: a small body is here, and nothing of it is to come
-        return receiver is not None and receiver.coming() > 0 and self._connection.can_pour
+    def pour(self) -> Callable[[int, int, int], Awaitable[int]] | None:
+        """See `_move`; None where the system cannot, for a body without an announced length, and for one that is here already."""
+        receiver = self._receiver  # looked at first: all of a small body is here
+        return self._move if receiver is not None and receiver.coming() and self._connection.can_pour else None
 
-    async def pour(self, file: int, offset: int, length: int) -> int:
+    async def _move(self, file: int, offset: int, length: int) -> int:
         """Move the next bytes of the body to a file, by a thread: through the kernel, or decrypted by it.
 
         Args:
