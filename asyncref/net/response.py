@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Protocol
+from typing import Final, Protocol
 
 from asyncref.net.wire import Headers
 
+GOOD: Final = frozenset({200, 206})
+"""Statuses that bring what was asked for; plain numbers, since `HTTPStatus` hashes each by a call of Python."""
 Pour = Callable[[int, int, int], Awaitable[int]]
 
 

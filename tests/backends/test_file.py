@@ -210,7 +210,7 @@ async def test_a_file_rewritten_at_the_same_size_while_it_is_read_is_noticed(bac
     path.write_bytes(b"x" * (3 << 20))
     os.utime(path, ns=(0, 0))
     async with backend.read(ReadRequest(str(path))) as body:
-        await anext(body.chunks)
+        await anext(aiter(body.chunks))
         path.write_bytes(b"y" * (3 << 20))
         with pytest.raises(ChangedError):
             await rest_of(body)
@@ -220,7 +220,7 @@ async def test_a_file_cut_short_while_it_is_read_is_noticed(backend, tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"x" * (3 << 20))
     async with backend.read(ReadRequest(str(path))) as body:
-        await anext(body.chunks)
+        await anext(aiter(body.chunks))
         os.truncate(path, 1 << 20)
         with pytest.raises(ChangedError):
             await rest_of(body)

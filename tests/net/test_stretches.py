@@ -17,7 +17,7 @@ NUMBERS = st.integers(0, 2**62)
 
 
 def said(**headers: str) -> Headers:
-    return Headers((name.replace("_", "-"), value) for name, value in headers.items())
+    return Headers([(name.replace("_", "-"), value) for name, value in headers.items()])
 
 
 @given(NUMBERS, st.integers(1, 2**40), NUMBERS | st.none())

@@ -19,7 +19,7 @@ from asyncref.errors import ConnectionFailedError
 from asyncref.model import Answer
 from asyncref.net.foreign import is_unknown_host
 from asyncref.net.http import HttpPool, Reply
-from asyncref.net.response import Response
+from asyncref.net.response import GOOD, Response
 
 # The first with everything used here is 2022-11-02 (versions together with a delimiter); this one is in all clouds.
 API_VERSION: Final = "2023-11-03"
@@ -93,7 +93,7 @@ class Access:
             url, sent = self._prepare(call, token)
             try:
                 async with self._pool.request(call.method, url, sent, uri=call.asked.uri, is_page=is_page) as response:
-                    if response.status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
+                    if response.status in GOOD:
                         yield response, url
                         return
                     body = await self._pool.read_error(response, url=url, uri=call.asked.uri)

@@ -15,7 +15,7 @@ from asyncref.backends.gcs.settings import GcsSettings
 from asyncref.backends.gcs.tokens import Tokens
 from asyncref.model import Answer
 from asyncref.net.http import HttpPool, Reply
-from asyncref.net.response import Response
+from asyncref.net.response import GOOD, Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Access:
                 token = await self._tokens.get(self.uri())
                 headers["Authorization"] = f"Bearer {token}"
             async with self._pool.request("GET", url, headers, uri=call.asked.uri, is_page=is_page) as response:
-                if response.status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
+                if response.status in GOOD:
                     yield response, url
                     return
                 body = await self._pool.read_error(response, url=url, uri=call.asked.uri)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -225,7 +225,7 @@ def _batch(keys: list[str], found: Index, start: int, stop: int) -> pa.RecordBat
     return pa.RecordBatch.from_arrays(arrays, schema=PAGE_SCHEMA)
 
 
-async def _to_its_end(chunks: AsyncIterator[bytes], uri: str, *, marked: bool) -> AsyncIterator[bytes]:
+async def _to_its_end(chunks: AsyncIterable[bytes], uri: str, *, marked: bool) -> AsyncIterator[bytes]:
     """The same bytes; an end that nothing marks is an error."""
     async for chunk in chunks:
         yield chunk

@@ -21,7 +21,7 @@ from asyncref.model import Answer
 from asyncref.net.credentials import Chain
 from asyncref.net.dates import date_s
 from asyncref.net.http import HttpPool, Reply
-from asyncref.net.response import Response
+from asyncref.net.response import GOOD, Response
 from asyncref.net.sign import EMPTY_SHA256, UNSIGNED_PAYLOAD, Signer, path_of, query_of
 
 _ELSEWHERE: Final = frozenset({301, 307, 400, 403})
@@ -102,7 +102,7 @@ class Access:
             endpoint, signer = await self._target()
             url, sent = await self._prepare(endpoint, signer, call)
             response = await self._pool.send(call.method, url, sent, uri=call.asked.uri, is_page=is_page)
-            if response.status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
+            if response.status in GOOD:
                 return response, url
             try:
                 body = await self._pool.read_error(response, url=url, uri=call.asked.uri)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable
 from dataclasses import dataclass, field
 
 import anyio
@@ -115,7 +115,7 @@ class Intake:
             if window is not None:
                 self._windows.append(window)
 
-    async def _collect(self, chunks: AsyncIterator[bytes], stop: int | None, cursor: Cursor, sink: Sink) -> bool:
+    async def _collect(self, chunks: AsyncIterable[bytes], stop: int | None, cursor: Cursor, sink: Sink) -> bool:
         """Gather chunks and write them together; whether more came than should have."""
         held: list[bytes] = []
         held_bytes = 0

@@ -174,7 +174,7 @@ class Feed:
         self._abreast = abreast
         self._turn = 0
         self._jobs: deque[Job] = deque()
-        self._lock = anyio.Lock()
+        self._lock = anyio.Lock(fast_acquire=True)  # else whoever fills up lets all others queue up behind it first
         self._ended = False
 
     async def take(self) -> tuple[Job, Part] | None:

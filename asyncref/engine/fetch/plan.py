@@ -174,16 +174,12 @@ def is_pinned(answer: Answer, request: ReadRequest, pin: Pin) -> bool:
 
 
 def _check_identity(answer: Answer, request: ReadRequest, pin: Pin, uri: str) -> None:
-    def changed(what: str, pinned: object, came: object) -> ChangedError:
-        text = f"another object came: its {what} is {came}, pinned is {pinned}"
-        return ChangedError(text, uri=uri, request_id=answer.request_id)
-
     if pin.etag is not None and answer.etag is not None and not _same_tag(answer.etag, pin.etag):
-        raise changed("ETag", pin.etag, answer.etag)
+        raise _changed("ETag", pin.etag, answer, answer.etag, uri)
     if request.version is not None and answer.version not in (None, request.version):
-        raise changed("version", request.version, answer.version)
+        raise _changed("version", request.version, answer, answer.version, uri)
     if pin.size is not None and answer.total not in (None, pin.size):
-        raise changed("size", pin.size, answer.total)
+        raise _changed("size", pin.size, answer, answer.total, uri)
     by_etag = pin.etag is not None and answer.etag is not None
     by_version = request.version is not None and answer.version is not None
     pinned = pin.etag is not None or request.version is not None
@@ -193,6 +189,11 @@ def _check_identity(answer: Answer, request: ReadRequest, pin: Pin, uri: str) ->
             uri=uri,
             request_id=answer.request_id,
         )
+
+
+def _changed(what: str, pinned: object, answer: Answer, came: object, uri: str) -> ChangedError:
+    text = f"another object came: its {what} is {came}, pinned is {pinned}"
+    return ChangedError(text, uri=uri, request_id=answer.request_id)
 
 
 def outcome(refusals: Sequence[StorageError], uri: str) -> StorageError:
@@ -224,7 +225,7 @@ def content_md5(pin: Pin) -> str | None:
 
 def _same_tag(one: str | None, other: str | None) -> bool:
     """Weak comparison; some servers leave the quotes out in one place and not in another."""
-    return one is not None and other is not None and _opaque(one) == _opaque(other)
+    return one is not None and other is not None and (one == other or _opaque(one) == _opaque(other))
 
 
 def _opaque(etag: str) -> str:
