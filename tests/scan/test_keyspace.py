@@ -155,3 +155,26 @@ def test_whether_anything_lies_above_all_keys_is_asked_few_times(vowels: str) ->
     assert sum(marker >= "all0" for marker in server.markers) <= 2
     assert len(runs) >= 32
     assert server.requests <= 1.1 * len(keys) / 100 + 5
+
+
+@given(st.integers(0, 299), st.integers(0, 120), st.integers(0, 2**32))
+@settings(max_examples=100, deadline=None)
+def test_what_follows_a_key_with_pages_of_versions_does_not_wait_for_them(deep: int, pages: int, seed: int) -> None:
+    choose, page_rows, keys = random.Random(seed), 5, [f"k-{number:04d}" for number in range(300)]
+    rows = [key for number, key in enumerate(keys) for _ in range(1 + pages * page_rows * (number == deep))]
+    space = KeySpace(page_rows=page_rows, repeats=True)
+    waiting: list[tuple[Span, int]] = [(space.start(), 0)]
+    found: list[str] = []
+    while waiting:
+        span, at = waiting.pop(choose.randrange(len(waiting)))
+        page = rows[at : at + page_rows]
+        kept = [key for key in page if (span.after or "") < key and (span.last is None or key <= span.last)]
+        more = at + page_rows < len(rows)
+        ends = (page[0], page[-1]) if page else (None, None)
+        found += kept
+        if space.saw(span, Page(EMPTY, *ends, Cursor("more") if more else None), kept=len(kept), keys=page[1:-1:3]):
+            waiting.append((span, at + page_rows))
+        waiting += [(stolen, bisect_right(rows, stolen.after or "")) for stolen in space.steal(16 - space.active)]
+        if len(waiting) == 1 and span.pages > 100:
+            assert span.last is None or span.last <= keys[min(deep + 1, 299)]  # nothing else is left to it
+    assert sorted(found) == rows

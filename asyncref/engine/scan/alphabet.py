@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from asyncref.engine.scan.dates import bounds_in
 from asyncref.engine.scan.signs import ASCII, DIGITS, NONE, WORD, Place, Signs, is_legal, legal, likely_beside
 
 _LITTLE: Final = 3
@@ -24,6 +25,8 @@ _LEVELS: Final = 10
 """Depths that one key of a page tells about: deeper ones are noise."""
 _DEPTHS: Final = 24
 """How far down that may be, where characters that never vary stand between."""
+_UNDATED: Final = 0.002
+"""What is left of a digit's likelihood that no date has there."""
 _PRECISION: Final = 1e-13
 """Shares that no page is as small as."""
 
@@ -67,6 +70,7 @@ class Alphabet:
 
     def __init__(self) -> None:
         self._depths: list[_Depth] = []
+        self._dates: dict[int, Mapping[str, str]] = {}
 
     def learn(
         self, keys: Sequence[str], trail: tuple[str, str] | None, after: str | None, below: str
@@ -83,6 +87,7 @@ class Alphabet:
             The last two.
         """
         if trail is None:
+            self._date(keys)
             self._land(keys[0], after, below)
             one = two = keys[0]
             keys = keys[1:]
@@ -96,6 +101,14 @@ class Alphabet:
             self._enter(key, parting)
             one, two, shared = two, key, parting
         return one, two
+
+    def _date(self, keys: Sequence[str]) -> None:
+        """Note where the first page of a range has dates."""
+        for depth, most in bounds_in(keys).items():
+            known = self._dates.get(depth, {})
+            self._dates[depth] = {**known, **{sign: max(digit, known.get(sign, "")) for sign, digit in most.items()}}
+            if depth < len(self._depths) and self._dates[depth] != known:
+                self._depths[depth].views.clear()
 
     def _land(self, key: str, after: str | None, below: str) -> None:
         """A key was found right behind another text: nothing lies between."""
@@ -186,14 +199,26 @@ class Alphabet:
                 here.signs = Signs(
                     here.prior, here.marks, max(_TAIL, min(1.0, _FEW_MARKS * len(here.marks) / max(1, here.news)))
                 )
-            place = here.behind.get(before)
-            if place is None or here.marks or place.news < _LITTLE:
-                here.views[before] = here.signs
+            place, prior = here.behind.get(before), self._dated(depth, before)
+            if place is not None and not here.marks and place.news >= _LITTLE:
+                here.views[before] = Signs(place.weights(prior), (), 0.0)
             else:
-                here.views[before] = Signs(place.weights(here.prior), (), 0.0)
+                here.views[before] = here.signs if prior is here.prior else Signs(prior, (), 0.0)
             if place is not None:
                 place.due = max(_LITTLE, int(place.news * _STALE) + 1)
         return here.views[before]
+
+    def _dated(self, depth: int, before: str) -> dict[str, float]:
+        """What is expected at a depth, less the digits that no date has there."""
+        here, bounds = self._depths[depth], self._dates.get(depth)
+        most = None if bounds is None or here.marks else bounds.get(before, bounds.get(""))
+        if most is None:
+            return here.prior
+        seen = here.behind[before].came if before in here.behind else ()
+        return {
+            sign: likely * _UNDATED if sign in DIGITS and sign > most and sign not in seen else likely
+            for sign, likely in here.prior.items()
+        }
 
     def _number(self, depth: int) -> list[_Depth]:
         """The depths that no separator parts from this one, if all of them have digits: those of one number."""
