@@ -15,7 +15,7 @@ read around it (`outlook.py`). How far to trust that:
   sure; a miss shortens the next leap, and that goes right behind all that is like what was found, if anything can be.
   So is the topmost span treated, above which anything may follow, until it is known whether anything is unlike all so far.
 * A key whose versions fill pages is left to who lists it: what follows is cut off, since those pages come one after the other.
-* Requests in vain (a cut that finds nothing, the partly filled last page of each range) are a bounded share of the
+* Requests in vain (a cut that finds nothing, the partly filled last page of each range) are a bounded share (`purse.py`) of the
   pages, so a small prefix is listed almost serially. What is expected counts as far as cuts have found something. Part
   of them is kept for when workers abound, and one is always left for a listing that has become serial.
 """
@@ -30,21 +30,13 @@ from typing import Final
 
 from asyncref.engine.scan.alphabet import Alphabet, behind, common_prefix
 from asyncref.engine.scan.gauge import may_differ, measure, outlook
+from asyncref.engine.scan.purse import LEAST_PAGES, Purse
 from asyncref.engine.scan.span import GROWTH, Span
-from asyncref.engine.scan.waste import FEW_PAGES, SOME_PAGES, allowance
 from asyncref.model import KeyRange, Page
 
 LEAST_GROWTH: Final = 1.15
 GROWTH_AGAIN: Final = 3.0
 REGROWTH: Final = 1.05
-LEAST_PAGES: Final = 4.0
-"""A span with fewer pages left than this is not worth a cut: both halves end in a partly filled page."""
-LAST_PAGES: Final = 2.5
-"""The same once most is read and workers would idle."""
-LATE_PAGES: Final = 100
-"""Pages of a listing of which most can be read."""
-PART_PAGES: Final = 8.0
-"""Before that no smaller parts are made: nobody knows how much is still to be found."""
 FAIR: Final = 1.5
 """How many times its fair share a span has to have left to be cut."""
 MOST_PARTS: Final = 4
@@ -56,17 +48,6 @@ LEARN_PAGES: Final = 16
 """Pages of a span from which keys in the middle are learnt; later ones give their first and last."""
 KNOWN_PAGES: Final = 128
 """Pages of a listing after which only the first two of a span, and every eighth, are learnt from."""
-SPARE: Final = 3.0
-"""Requests in vain that are left, from which on idle workers may cut what is thought to be little."""
-SPARED: Final = 0.6
-"""The share of the requests that may be in vain which is there while all workers are busy."""
-ABOUND: Final = 0.5
-"""The share of idle workers from which on all of it is."""
-ALONE: Final = 0.9
-"""The same from which on a listing is as good as serial: one cut is then always allowed, some pages after the last."""
-ALONE_PAGES: Final = 8
-MOST_WASTE: Final = 0.11
-"""As long as no more of the pages than this were in vain."""
 PATIENCE: Final = 8
 """A search for cuts that was in vain is repeated when a share of the spans, one in so many, has gone on by a page."""
 
@@ -89,20 +70,16 @@ class KeySpace:
     hints: Sequence[str] = ()
     spans: list[Span] = field(default_factory=list)
     """Those not yet listed to their end, in the order of their keys."""
-    pages: int = 0
-    rows: int = 0
     steals: int = 0
-    misses: int = 0
     _alphabet: Alphabet = field(default_factory=Alphabet)
-    _wasted: float = 0.0  # pages that ended spans, as far as they held nothing of those
-    _fullest: int = 1  # most rows of a page
-    _hits: int = 0  # cuts that found a full page
-    _idle: float = 0.0  # the share of the workers that has nothing to do
+    _purse: Purse = field(init=False)
     _lowest: str | None = None  # the first key seen
     _next_run: int = 0
-    _last_cut: int = 0  # the count of pages at which one was made
     _rested: int = 0  # the count of pages at which cuts are looked for again
     _stuck: Span | None = None  # the span whose last page was all of the key with which the one before it ended
+
+    def __post_init__(self) -> None:
+        self._purse = Purse(self.spans, self.page_rows)
 
     @property
     def active(self) -> int:
@@ -132,9 +109,7 @@ class KeySpace:
         Returns:
             Whether the span goes on behind this page.
         """
-        self.pages += 1
-        self.rows += kept
-        self._fullest = max(self._fullest, kept)
+        self._purse.read(kept)
         span.pages += 1
         span.rows += kept
         if page.first is not None and page.last is not None:
@@ -154,15 +129,15 @@ class KeySpace:
             self._answer(span)
         if page.cursor is None or self._is_past(span):
             self.spans.remove(span)
-            self.misses += span.rows == 0
-            self._wasted += 1.0 - kept / self._fullest
+            self._purse.ended(kept, is_empty=not span.rows)
             return False
         span.growth = min(GROWTH, span.growth * REGROWTH)
         return True
 
     def learns(self, span: Span) -> bool:
         """Whether the model still learns from a page of this span: most pages of a long listing show nothing new."""
-        return span.pages <= 2 or self.pages <= KNOWN_PAGES or not self.pages % 8  # noqa: PLR2004  see KNOWN_PAGES
+        pages = self._purse.pages
+        return span.pages <= 2 or pages <= KNOWN_PAGES or not pages % 8  # noqa: PLR2004  see KNOWN_PAGES
 
     def steal(self, idle: int) -> list[Span]:
         """New spans for at most `idle` workers, cut from the upper parts of those with most left."""
@@ -172,25 +147,26 @@ class KeySpace:
             return self._part_as_before(idle)
         if self._stuck is not None and (cut := self._free(idle)) is not None:
             return [cut]
-        if self.pages < self._rested:
+        if self._purse.pages < self._rested:
             return []
         found = self._search(idle)
-        self._rested = self.pages + (0 if found else len(self.spans) // PATIENCE)
+        self._rested = self._purse.pages + (0 if found else len(self.spans) // PATIENCE)
         return found
 
     def _search(self, idle: int) -> list[Span]:
         found: list[Span] = []
-        self._idle = idle / (idle + len(self.spans))
-        if self.pages > KNOWN_PAGES and self._room(idle) <= 0:  # by what was measured before
+        purse = self._purse
+        purse.idle = idle / (idle + len(self.spans))
+        if purse.pages > KNOWN_PAGES and purse.room(idle) <= 0:  # by what was measured before
             return found
         for span in self.spans:
             if span.unread is not None:
                 measure(self._alphabet, span, len(self.prefix))
-        top, room = self.spans[-1], self._room(idle)
+        top, room = self.spans[-1], purse.room(idle)
         if room <= 0:
             return found
-        sure = self._sure()
-        least, part = self._sizes(sure / (idle + len(self.spans)))
+        sure = purse.sure()
+        least, part = purse.sizes(sure / (idle + len(self.spans)))
         able = [span for span in self.spans if span.position is not None and not span.waits]
         able.sort(key=lambda span: inf if span is top else span.left)
         while able and len(found) < room:
@@ -200,27 +176,11 @@ class KeySpace:
                     parts = min(victim.faith, max(2, round(victim.left / part)), room - len(found) + 1)
                     found += self._share_out(victim, parts)
             elif victim.left >= least or victim is top:
-                found += self._leap(victim, known=self.rows + sure)
+                found += self._leap(victim, known=purse.rows + sure)
         self.steals += len(found)
         if found:
-            self._last_cut = self.pages
+            purse.last_cut = purse.pages
         return found
-
-    def _sizes(self, fair: float) -> tuple[float, float]:
-        """Rows that a span has to have left to be cut, and of the parts that it is cut into, at a fair share."""
-        allowed, spent = self._waste()
-        scarce = self._idle < ABOUND and allowed > spent
-        least = LEAST_PAGES * self.page_rows * (max(1.0, allowed / (allowed - spent) / 2) if scarce else 1.0)
-        expected = self._expected()
-        if self._idle >= ALONE and self.pages >= SOME_PAGES:
-            least = LAST_PAGES * self.page_rows
-        if self._idle >= ABOUND and FEW_PAGES <= self.pages <= LATE_PAGES and allowed - spent >= SPARE:
-            least = LAST_PAGES * self.page_rows  # what is thought to be little may hide much, and waits for one worker
-            return least, max(fair, least / 2)
-        if self.pages <= LATE_PAGES or self.rows <= expected:
-            return least, max(fair, least / 2, PART_PAGES * self.page_rows)
-        least = max(LAST_PAGES * self.page_rows, min(least, expected / max(1.0, allowed - spent)))
-        return least, max(fair, least / 2)
 
     def _open(self, at: int, after: str | None, last: str | None) -> Span:
         span = Span(self._next_run, after, last)
@@ -232,46 +192,6 @@ class KeySpace:
         if span.last is None or span.position is None:
             return False
         return span.position > span.last or (span.position == span.last and not self.repeats)
-
-    def _expected(self) -> float:
-        """Rows that are thought to be left, as far as was measured, and that no leap is about to settle."""
-        return sum(span.left for span in self.spans if not span.waits)
-
-    def _sure(self) -> float:
-        """The same without guesses."""
-        return sum(span.left for span in self.spans if span.sure and not span.waits)
-
-    def _room(self, idle: int) -> int:
-        """How many cuts may be made now."""
-        allowed, spent = self._waste()
-        room = min(idle, int(allowed * (SPARED + (1.0 - SPARED) * min(1.0, self._idle / ABOUND)) - spent))
-        return 1 if room <= 0 and self._is_alone(spent) else room
-
-    def _is_alone(self, spent: float) -> bool:
-        """Whether so few workers list that one more cut is worth its price, whatever was in vain before."""
-        if self._idle < ALONE or self.pages < max(SOME_PAGES, self._last_cut + ALONE_PAGES):
-            return False
-        return spent < MOST_WASTE * self.pages and all(span.pages for span in self.spans)
-
-    def _waste(self) -> tuple[float, float]:
-        """Requests in vain: how many are allowed, and how many were or will be sent.
-
-        A span's last page is half empty on average; a few may all be nearly so. An unanswered cut counts in full.
-        """
-        unanswered = ends = 0
-        for span in self.spans:
-            if not span.pages:
-                unanswered += 1
-            elif span.beyond is not None:
-                ends += 1
-        allowed = allowance(
-            self.pages,
-            expected=self._sure() / max(self._fullest, self.page_rows),
-            hits=self._hits,
-            misses=self.misses,
-            idle=self._idle,
-        )
-        return allowed, self._wasted + min(ends, ends / 2 + 1) + unanswered
 
     def _below(self, span: Span) -> str:
         """The position of the span below."""
@@ -287,7 +207,7 @@ class KeySpace:
         below.waits = False
         below.missed = not span.rows and may_differ(below, len(self.prefix))
         if span.rows and span.position is not None:
-            self._hits += span.rows == self._fullest
+            self._purse.hits += span.rows == self._purse.fullest
             below.beyond = (span.position, span.rows)
             span.growth = max(GROWTH_AGAIN, below.growth)
             below.faith = span.faith = min(MOST_PARTS, 2 * below.faith)
@@ -312,7 +232,7 @@ class KeySpace:
     def _free(self, idle: int) -> Span | None:
         """Cut off what follows a key with pages of versions, which have to be asked for one after the other: nobody waits for them."""
         span, self._stuck = self._stuck, None
-        if span is None or span.position is None or span not in self.spans or self._room(idle) <= 0:
+        if span is None or span.position is None or span not in self.spans or self._purse.room(idle) <= 0:
             return None
         cut = self._cut(span, behind(span.position))
         self.steals += cut is not None
