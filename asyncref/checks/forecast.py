@@ -192,13 +192,6 @@ def _reckoned(
     )
 
 
-class _Bold(KeySpace):
-    """The splitter without its thrift: requests in vain are what a sample is made of."""
-
-    def _waste(self) -> tuple[float, float]:
-        return 1e9, 0.0
-
-
 @dataclass(slots=True)
 class _Sampler:
     """Looks at parts of one listing."""
@@ -224,7 +217,7 @@ class _Sampler:
     async def _flat(self) -> None:
         """Let the splitter choose where to look, as a scan would, until enough was seen."""
         rows = self.backend.traits.page_rows
-        space = _Bold(self.found.prefix, page_rows=rows, repeats=self.found.versions)
+        space = KeySpace(self.found.prefix, page_rows=rows, repeats=self.found.versions, samples=True)
         start = ListRequest(prefix=self.found.prefix, versions=self.found.versions, limit=rows)
         asked: dict[int, ListRequest] = {}
         waiting = [space.start()]

@@ -66,9 +66,14 @@ class _Depth(Place):
 
 
 class Alphabet:
-    """What was seen at each depth of the keys of one listing."""
+    """What was seen at each depth of the keys of one listing.
 
-    def __init__(self) -> None:
+    Args:
+        dated: Dates in keys tell which digits to expect (`dates.py`).
+    """
+
+    def __init__(self, *, dated: bool = True) -> None:
+        self._dated_keys = dated
         self._depths: list[_Depth] = []
         self._dates: dict[int, Mapping[str, str]] = {}
 
@@ -87,7 +92,8 @@ class Alphabet:
             The last two.
         """
         if trail is None:
-            self._date(keys)
+            if self._dated_keys:
+                self._date(keys)
             self._land(keys[0], after, below)
             one = two = keys[0]
             keys = keys[1:]

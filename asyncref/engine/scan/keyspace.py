@@ -62,16 +62,19 @@ class KeySpace:
         repeats: A key may go on behind the page on which it stands (listings of versions).
         hints: Keys that parted the space evenly once, such as a former manifest's; ascending. The first cuts are made
             there, without regard to waste.
+        samples: For an estimate and not for a listing: requests in vain cost nothing, and dates say nothing. With them a sample
+            does not look where nothing is, and a tree of days was reckoned at a quarter.
     """
 
     prefix: str = ""
     page_rows: int = 1000
     repeats: bool = False
     hints: Sequence[str] = ()
+    samples: bool = False
     spans: list[Span] = field(default_factory=list)
     """Those not yet listed to their end, in the order of their keys."""
     steals: int = 0
-    _alphabet: Alphabet = field(default_factory=Alphabet)
+    _alphabet: Alphabet = field(init=False)
     _purse: Purse = field(init=False)
     _lowest: str | None = None  # the first key seen
     _next_run: int = 0
@@ -79,7 +82,8 @@ class KeySpace:
     _stuck: Span | None = None  # the span whose last page was all of the key with which the one before it ended
 
     def __post_init__(self) -> None:
-        self._purse = Purse(self.spans, self.page_rows)
+        self._alphabet = Alphabet(dated=not self.samples)
+        self._purse = Purse(self.spans, self.page_rows, is_endless=self.samples)
 
     @property
     def active(self) -> int:

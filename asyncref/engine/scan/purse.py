@@ -28,6 +28,8 @@ ALONE: Final = 0.9
 ALONE_PAGES: Final = 8
 MOST_WASTE: Final = 0.11
 """As long as no more of the pages than this were in vain."""
+ENDLESS: Final = 1e9
+"""Requests that may be in vain where they cost nothing."""
 
 
 @dataclass(slots=True)
@@ -37,6 +39,7 @@ class Purse:
     Args:
         spans: Those not yet listed to their end; the key space's own list.
         page_rows: Rows of a full page.
+        is_endless: Nothing is ever too dear.
 
     Attributes:
         pages: Pages read.
@@ -51,6 +54,7 @@ class Purse:
 
     spans: Sequence[Span]
     page_rows: int
+    is_endless: bool = False
     pages: int = 0
     rows: int = 0
     fullest: int = 1
@@ -108,6 +112,8 @@ class Purse:
 
         A span's last page is half empty on average; a few may all be nearly so. An unanswered cut counts in full.
         """
+        if self.is_endless:
+            return ENDLESS, 0.0
         unanswered = ends = 0
         for span in self.spans:
             if not span.pages:
