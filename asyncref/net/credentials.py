@@ -26,11 +26,14 @@ class Chain:
     Args:
         session: Where profile and settings were chosen.
         fixed: Credentials given outright; the chain is not asked then.
+
+    Attributes:
+        fixed: The credentials, once known, if they do not expire; else `get` has to be asked for every request.
     """
 
     def __init__(self, session: Session, fixed: Keys | None = None) -> None:
         self._session = session
-        self._fixed = fixed
+        self.fixed = fixed
         self._found: Any = None
         self._looking = anyio.Lock()
         self._threads = anyio.CapacityLimiter(_THREADS)
@@ -44,8 +47,8 @@ class Chain:
         Raises:
             CredentialsError: None found, or the chain failed.
         """
-        if self._fixed is not None:
-            return self._fixed
+        if self.fixed is not None:
+            return self.fixed
         try:
             if self._found is None:
                 async with self._looking:
@@ -61,7 +64,7 @@ class Chain:
             raise CredentialsError(f"credentials could not be had: {error}", uri=uri) from error
         keys = Keys(frozen.access_key, frozen.secret_key, frozen.token)
         if not isinstance(found, RefreshableCredentials):
-            self._fixed = keys
+            self.fixed = keys
         return keys
 
     async def _in_thread(self, call: Callable[[], Any]) -> Any:

@@ -22,7 +22,7 @@ from asyncref.net.credentials import Chain
 from asyncref.net.dates import date_s
 from asyncref.net.http import HttpPool, Reply
 from asyncref.net.response import GOOD, Response
-from asyncref.net.sign import EMPTY_SHA256, UNSIGNED_PAYLOAD, Signer, path_of, query_of
+from asyncref.net.sign import EMPTY_SHA256, UNSIGNED_PAYLOAD, Keys, Signer, path_of, query_of
 
 _ELSEWHERE: Final = frozenset({301, 307, 400, 403})
 _SKEW_S: Final = 300.0  # S3 refuses 15 minutes; a HEAD's 403 does not say why, its Date does
@@ -99,8 +99,12 @@ class Access:
             AsyncrefError: The error for every status other than 200 and 206.
         """
         for corrected in (False, True):
-            endpoint, signer = await self._target()
-            url, sent = await self._prepare(endpoint, signer, call)
+            endpoint, signer, keys = self._endpoint, self._signer, self._chain.fixed
+            if endpoint is None or signer is None:  # looked at here, and the next: to wait for nothing takes time, too
+                endpoint, signer = await self._target()
+            if keys is None and not self.settings.anon:
+                keys = await self._chain.get(self.uri())
+            url, sent = self._prepare(endpoint, signer, keys, call)
             response = await self._pool.send(call.method, url, sent, uri=call.asked.uri, is_page=is_page)
             if response.status in GOOD:
                 return response, url
@@ -131,7 +135,7 @@ class Access:
                     self._signer.offset_s = old.offset_s if old else 0.0
         return self._endpoint, self._signer
 
-    async def _prepare(self, endpoint: Endpoint, signer: Signer, call: Call) -> tuple[str, dict[str, str]]:
+    def _prepare(self, endpoint: Endpoint, signer: Signer, keys: Keys | None, call: Call) -> tuple[str, dict[str, str]]:
         """The finished URL, and the headers with their signature."""
         path = f"{endpoint.path}/{path_of(call.key)}" if call.key is not None else endpoint.path or "/"
         query = query_of(call.query) if call.query else ""
@@ -139,8 +143,7 @@ class Access:
         sent = dict(call.headers)
         if self.settings.requester_pays:
             sent["x-amz-request-payer"] = "requester"
-        if not self.settings.anon:
-            keys = await self._chain.get(self.uri())
+        if keys is not None and not self.settings.anon:
             sent = signer.sign(call.method, endpoint.host, path, query, sent, keys)
         return url, sent
 
