@@ -23,6 +23,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import struct
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -47,6 +48,7 @@ _ROW: Final = np.dtype(
         ("start", "<u8"),
     ]
 )
+_numbers: Final = struct.Struct("<qqQqQ").pack
 _SYNCED: Final = 1  # not 0: rows that a power cut left as zeros hold never
 _ROWS_HELD: Final = 256
 _HELD_S: Final = 0.25
@@ -117,8 +119,7 @@ class Record:
         if key is None or self._failed:
             return
         start = _SYNCED if synced else self._start
-        numbers = (seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino, seen.st_size, start)
-        self._held.append(key + b"".join([number.to_bytes(8, "little") for number in numbers]))
+        self._held.append(key + _numbers(seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino, seen.st_size, start))
         now_s = time.monotonic()
         if len(self._held) >= _ROWS_HELD or now_s - self._written_s > _HELD_S or seen.st_size >= _LARGE_BYTES:
             self._written_s = now_s
