@@ -23,6 +23,7 @@
 #include "_c/strings.h"
 #include "_c/md5.h"
 #include "_c/folder.h"
+#include "_c/small.h"
 #include "_c/items.h"
 
 /* ---- a page ---- */
@@ -548,6 +549,62 @@ states(PyObject *Py_UNUSED(module), PyObject *args)
     return Py_BuildValue("NN", found, outcomes);
 }
 
+PyDoc_STRVAR(write_doc, "write(paths, contents)\n--\n\n"
+                        "Write small files whole: for each path, ended by a NUL, one of `contents`, a tuple of buffers.\n\n"
+                        "Each gets its name when it is whole, which nothing may have had (Linux, where the file system can). Returns int64,\n"
+                        "five a file as `folder` has them; an inode of 0: it could not be written so, and nothing was left of it.\n"
+                        "The interpreter's lock is given back once, not for each call of the system.");
+
+static PyObject *
+write_files(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    const char *paths;
+    Py_ssize_t length, taken = 0;
+    PyObject *contents;
+    if (!PyArg_ParseTuple(args, "y#O", &paths, &length, &contents)) {
+        return NULL;
+    }
+    Py_ssize_t count = PyTuple_Check(contents) ? PyTuple_Size(contents) : -1, ends = 0;
+    for (Py_ssize_t at = 0; at < length; at++) {
+        ends += paths[at] == 0;
+    }
+    if (ends != count || (length > 0 && paths[length - 1] != 0)) {
+        PyErr_SetString(PyExc_ValueError, "no tuple, another number of paths, or one without its end");
+        return NULL;
+    }
+    PyObject *states = PyBytes_FromStringAndSize(NULL, count * 5 * (Py_ssize_t)sizeof(int64_t));
+    Py_buffer *views = malloc((size_t)count * sizeof *views + 1);
+    char *path = malloc((size_t)length + 1);
+    if (states == NULL || views == NULL || path == NULL) {
+        PyErr_NoMemory();
+        Py_CLEAR(states);
+    }
+    while (states != NULL && taken < count) {
+        if (PyObject_GetBuffer(PyTuple_GetItem(contents, taken), &views[taken], PyBUF_SIMPLE) != 0) {
+            Py_CLEAR(states);
+            break;
+        }
+        taken++;
+    }
+    if (states != NULL) {
+        int64_t *state = (int64_t *)PyBytes_AsString(states);
+        Py_BEGIN_ALLOW_THREADS
+        memcpy(path, paths, (size_t)length);
+        memset(state, 0, (size_t)count * 5 * sizeof *state);
+        char *at = path;
+        for (Py_ssize_t file = 0; file < count; file++, at += strlen(at) + 1) {
+            write_small(at, views[file].buf, (size_t)views[file].len, state + 5 * file);
+        }
+        Py_END_ALLOW_THREADS
+    }
+    while (taken > 0) {
+        PyBuffer_Release(&views[--taken]);
+    }
+    free(views);
+    free(path);
+    return states;
+}
+
 PyDoc_STRVAR(names_doc, "names(data, offsets, first, rows, head)\n--\n\n"
                         "The base64 of the MD5 of `head` and each text of a slice of Arrow's strings, with URI escapes in the text;\n"
                         "24 characters a row.");
@@ -605,6 +662,7 @@ static PyMethodDef methods[] = {
     {"folder", folder, METH_VARARGS, folder_doc},
     {"names", names, METH_VARARGS, names_doc},
     {"states", states, METH_VARARGS, states_doc},
+    {"write", write_files, METH_VARARGS, write_doc},
     {"lines", lines, METH_VARARGS, lines_doc},
     {"total", total, METH_VARARGS, total_doc},
     {NULL, NULL, 0, NULL},

@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from asyncref.engine.fetch import fetch
+from asyncref.engine.fetch import fetch, outlet
 from asyncref.engine.fetch import target as target_module
 from asyncref.engine.fetch.paths import decode
 from asyncref.engine.flow import Meter
@@ -439,6 +439,7 @@ async def test_a_full_disk_is_one_error_and_leaves_no_temporary(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return real(fd, data, offset)
 
+    monkeypatch.setattr(outlet, "IS_BUILT", False)  # whose calls of the system cannot be exchanged
     monkeypatch.setattr(target_module.os, "pwrite", full)
     with mounted(store), pytest.raises(FetchError, match="no space left") as caught:
         await fetch(pinned(store), tmp_path / "out", limits=QUICK)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncref.engine.fetch import fetch
+from asyncref.engine.fetch import fetch, outlet
 from asyncref.engine.fetch.disk import write_unnamed
 from asyncref.engine.fetch.target import Target
 from asyncref.errors import FetchError
@@ -80,6 +80,7 @@ async def test_where_there_are_none_a_temporary_does(
     def unlinked(*_: object, **__: object) -> None:
         raise FileNotFoundError(errno.ENOENT, "no /proc")
 
+    monkeypatch.setattr(outlet, "IS_BUILT", False)  # whose calls of the system cannot be exchanged
     if lacks == "O_TMPFILE":
         monkeypatch.delattr(os, "O_TMPFILE")
     elif lacks == "open":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncref.engine.fetch import disk, fetch, target
+from asyncref.engine.fetch import disk, fetch, outlet, target
 from asyncref.engine.fetch.cache import Cache
 from asyncref.engine.fetch.target import Target
 from asyncref.engine.fetch.temporary import Temporary
@@ -42,6 +42,7 @@ def _system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         raise NotImplementedError
 
     if request.param != "unnamed":
+        monkeypatch.setattr(outlet, "IS_BUILT", False)  # whose calls of the system cannot be exchanged
         monkeypatch.setattr(target, "write_unnamed", lacking)
     if request.param not in {"unnamed", "renameat2"}:
         monkeypatch.setattr(disk, "_renameat2", lambda: None)

@@ -13,6 +13,7 @@ from asyncref.engine.fetch.job import Job, Sink
 from asyncref.engine.fetch.options import FetchOptions
 from asyncref.engine.fetch.record import Record
 from asyncref.engine.fetch.sinks import INLINE_BYTES, FileSink, MemorySink, Threads
+from asyncref.engine.fetch.small import IS_BUILT, Seen, SmallFiles
 from asyncref.engine.fetch.tally import Tally
 from asyncref.engine.fetch.target import Target, unwritable
 from asyncref.engine.fetch.temporary import another_file_error
@@ -41,8 +42,12 @@ class Files:
     where: Sequence[str] = ()
     small_bytes: int = INLINE_BYTES
     full: bool = False
+    _small: SmallFiles = field(init=False)
     _begun: dict[int, FileSink] = field(default_factory=dict)
     _from_cache: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._small = SmallFiles(self.threads)
 
     def close(self) -> None:
         """Remove the temporaries of whatever did not end, but for those that the next run goes on with."""
@@ -77,9 +82,9 @@ class Files:
         sink, keep, fsync = job.sink, not self.options.overwrite, self.options.fsync == "each"
         if sink is not None and self.options.cache is not None:
             await self.threads.run(partial(self._keep, self.options.cache, job, sink))
+        seen: os.stat_result | Seen | None = None
         if isinstance(sink, MemorySink):
-            put = partial(self.target.put, job.local, (sink.data,), keep=keep, fsync=fsync)
-            seen = await (self.threads.run(put) if fsync else self.threads.copy(put, length=job.pin.size or 0))
+            seen = await self._write(job, sink, keep=keep, fsync=fsync)
         elif isinstance(sink, FileSink):
             seen = await self.threads.run(partial(sink.temporary.finish, keep=keep, fsync=fsync))
             del self._begun[id(job)]
@@ -91,12 +96,21 @@ class Files:
             else:
                 self._count_there()
             return
-        if self.record is not None:
+        if self.record is not None and seen is not None:
             self.record.add(job.local, job.entry.pin, seen, synced=fsync)
         self.tally.objects += 1
         if job.adopted or not job.is_pinned:
             self.tally.unpinned += 1
             self.tally.meter.note("some entries are not pinned (checksum=False): what lies there now was fetched")
+
+    async def _write(self, job: Job, sink: MemorySink, *, keep: bool, fsync: bool) -> os.stat_result | Seen:
+        """Write a small file; together with others where that can be."""
+        if IS_BUILT and self.target.unnamed and keep and not fsync and len(sink.data) <= INLINE_BYTES:
+            written = await self._small.write(self.target.file_of(job.local), sink.data)
+            if written is not None:
+                return written
+        put = partial(self.target.put, job.local, (sink.data,), keep=keep, fsync=fsync)
+        return await (self.threads.run(put) if fsync else self.threads.copy(put, length=job.pin.size or 0))
 
     def _key(self, job: Job) -> str | None:
         return key_of(job.entry, self.where[job.entry.source])

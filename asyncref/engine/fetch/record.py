@@ -35,6 +35,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from asyncref.engine.fetch.disk import lock, machine_start
+from asyncref.engine.fetch.small import Seen
 from asyncref.errors import FetchError
 from asyncref.model import Pin
 
@@ -106,7 +107,7 @@ class Record:
         self._kept.append(rows[found])
         return found
 
-    def add(self, local: str, pin: Pin, seen: os.stat_result, *, synced: bool = False) -> None:
+    def add(self, local: str, pin: Pin, seen: os.stat_result | Seen, *, synced: bool = False) -> None:
         """Note a file that was just checked.
 
         Args:

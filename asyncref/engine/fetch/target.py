@@ -48,11 +48,12 @@ class Target:
 
     Attributes:
         refusal: Why nothing at all can be written here, once that was seen.
+        unnamed: Files that have no name until they are whole can be made here, as far as is known.
     """
 
     def __init__(self, root: Path, *, bare: bool = False) -> None:
         self.root = os.path.realpath(root)
-        self._unnamed = bare
+        self.unnamed = bare
         self.refusal: FetchError | None = None
         self._made: set[str] = set()
 
@@ -93,13 +94,13 @@ class Target:
             FetchError: Another fetch is writing the same file; with `keep`, other bytes lie there.
             OSError: As the system says.
         """
-        if self._unnamed and keep:
+        if self.unnamed and keep:
             file = self.file_of(local)
             try:
                 if (seen := write_unnamed(file.rpartition("/")[0], file, chunks, fsync=fsync)) is not None:
                     return seen
             except NotImplementedError:
-                self._unnamed = False
+                self.unnamed = False
         temporary = self.open(local, 0, is_small=True)
         try:
             write_at(temporary.fd, chunks, 0)
