@@ -172,13 +172,10 @@ def _no_object(job: Job) -> UnsupportedError:
 
 async def _next(receive: MemoryObjectReceiveStream[Sequence[Job]]) -> Sequence[Job]:
     try:
-        return receive.receive_nowait()  # without a turn of the loop, if there are any
-    except anyio.WouldBlock:
-        pass
-    except anyio.EndOfStream:
-        return ()
-    try:
-        return await receive.receive()
+        try:
+            return receive.receive_nowait()  # without a turn of the loop, if there are any
+        except anyio.WouldBlock:
+            return await receive.receive()
     except anyio.EndOfStream:
         return ()
 

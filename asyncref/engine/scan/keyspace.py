@@ -14,7 +14,6 @@ read around it (`outlook.py`). How far to trust that:
   should lie below the cut (it *gallops*), and not again before that cut's first page is in. A find makes the gap below
   sure; a miss shortens the next leap, and that goes right behind all that is like what was found, if anything can be.
   So is the topmost span treated, above which anything may follow, until it is known whether anything is unlike all so far.
-* A key whose versions fill pages is left to who lists it: what follows is cut off, since those pages come one after the other.
 * Requests in vain (a cut that finds nothing, the partly filled last page of each range) are a bounded share (`purse.py`) of the
   pages, so a small prefix is listed almost serially. What is expected counts as far as cuts have found something. Part
   of them is kept for when workers abound, and one is always left for a listing that has become serial.
@@ -79,7 +78,6 @@ class KeySpace:
     _lowest: str | None = None  # the first key seen
     _next_run: int = 0
     _rested: int = 0  # the count of pages at which cuts are looked for again
-    _stuck: Span | None = None  # the span whose last page was all of the key with which the one before it ended
 
     def __post_init__(self) -> None:
         self._alphabet = Alphabet(dated=not self.samples)
@@ -117,8 +115,6 @@ class KeySpace:
         span.pages += 1
         span.rows += kept
         if page.first is not None and page.last is not None:
-            if self.repeats and page.first == page.last == span.position:
-                self._stuck = span
             self._lowest = page.first if self._lowest is None else min(self._lowest, page.first)
             shown = page.first, page.last
             if self.learns(span):
@@ -149,8 +145,6 @@ class KeySpace:
             return []
         if self.hints:
             return self._part_as_before(idle)
-        if self._stuck is not None and (cut := self._free(idle)) is not None:
-            return [cut]
         if self._purse.pages < self._rested:
             return []
         found = self._search(idle)
@@ -232,15 +226,6 @@ class KeySpace:
         cuts = [cut for victim, pivot in chosen if (cut := self._cut(victim, pivot)) is not None]
         self.steals += len(cuts)
         return cuts
-
-    def _free(self, idle: int) -> Span | None:
-        """Cut off what follows a key with pages of versions, which have to be asked for one after the other: nobody waits for them."""
-        span, self._stuck = self._stuck, None
-        if span is None or span.position is None or span not in self.spans or self._purse.room(idle) <= 0:
-            return None
-        cut = self._cut(span, behind(span.position))
-        self.steals += cut is not None
-        return cut
 
     def _share_out(self, victim: Span, parts: int) -> list[Span]:
         """Cut a span into equal parts; it keeps the lowest."""
