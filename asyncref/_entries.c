@@ -83,6 +83,41 @@ are_alike(const Scan *scan)
     return 1;
 }
 
+/* Whether nobody will ask where a column's values lie; `alike` as `are_alike` has it. */
+static int
+is_settled(const Scan *scan, int column, int alike)
+{
+    const Ready *ready = &scan->ready[column];
+    int whole = ready->good && scan->filled[column] == scan->rows && ready->items != NULL;
+    return whole && alike && (ready->form != 'e' || ready->count == scan->rows);
+}
+
+/* Whether a page that was taken for a lean one is one: its columns are settled, but for those that no row has. */
+static int
+is_lean(const Scan *scan)
+{
+    int alike = are_alike(scan), lean = 1;
+    for (int c = 0; c < scan->column_count; c++) {
+        lean = lean && (scan->filled[c] == 0 || is_settled(scan, c, alike));
+    }
+    return lean;
+}
+
+/* Forgets all rows, to read them once more with their offsets. */
+static void
+begin_again(Scan *scan)
+{
+    PyMem_Free(scan->cells);
+    PyMem_Free(scan->row_kinds);
+    scan->cells = NULL;
+    scan->row_kinds = NULL;
+    scan->rows = scan->room = scan->run_count = scan->lean = scan->spoilt = 0;
+    memset(scan->filled, 0, sizeof scan->filled);
+    for (int c = 0; c < scan->column_count; c++) {
+        empty_ready(&scan->ready[c]);
+    }
+}
+
 /* (rows, kinds, alike, ((starts, ends, filled, ready), ...)) of a finished scan. */
 static PyObject *
 as_columns(Scan *scan)
@@ -92,7 +127,7 @@ as_columns(Scan *scan)
     for (int c = 0; columns != NULL && c < scan->column_count; c++) {
         Ready *ready = &scan->ready[c];
         int whole = ready->good && scan->filled[c] == scan->rows && ready->items != NULL;
-        int settled = whole && alike && (ready->form != 'e' || ready->count == scan->rows);
+        int settled = scan->lean || is_settled(scan, c, alike); /* a lean page has no offsets; a column is settled, or empty */
         PyObject *values = whole ? finished(ready, scan->rows) : Py_NewRef(Py_None);
         PyObject *starts = settled ? Py_NewRef(Py_None) : side_of(scan, c, 0);
         PyObject *ends = settled ? Py_NewRef(Py_None) : side_of(scan, c, 1);
@@ -134,7 +169,7 @@ entries(PyObject *Py_UNUSED(module), PyObject *args)
     Scan scan;
     scan.cells = NULL;
     scan.row_kinds = NULL;
-    scan.rows = scan.room = scan.tag_count = scan.run_count = scan.run_kind = 0;
+    scan.rows = scan.room = scan.tag_count = scan.run_count = scan.run_kind = scan.spoilt = 0;
     memset(scan.filled, 0, sizeof scan.filled);
     memset(scan.ready, 0, sizeof scan.ready);
     scan.kind_count = read_names(names, scan.kinds);
@@ -157,7 +192,15 @@ entries(PyObject *Py_UNUSED(module), PyObject *args)
     }
     const char *bytes = PyBytes_AsString(body);
     scan.end = bytes + end;
-    if (walk(&scan, bytes, bytes + first)) {
+    scan.lean = 1;
+    int read = walk(&scan, bytes, bytes + first);
+    if (scan.spoilt || (read && !is_lean(&scan))) {
+        if (!PyErr_Occurred()) {
+            begin_again(&scan);
+            read = walk(&scan, bytes, bytes + first);
+        }
+    }
+    if (read) {
         result = as_columns(&scan);
     }
     else if (!PyErr_Occurred()) {

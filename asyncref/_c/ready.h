@@ -112,6 +112,22 @@ add_value(Ready *ready, Py_ssize_t row, Value value)
     }
 }
 
+/* Whether a value that was just added is as most are, so that nobody will ask where it lies. */
+static int
+is_usual(const Ready *ready, Py_ssize_t row)
+{
+    return ready->good && (ready->form != 'e' || ready->beside[row]) && (ready->form != 'f' || ready->items[row]);
+}
+
+/* Begins anew, with the room that there is. */
+static void
+empty_ready(Ready *ready)
+{
+    ready->good = 1;
+    ready->text_end = ready->last = ready->count = 0;
+    ready->marks = 0;
+}
+
 /* What the form's function would give for these rows; a new reference, NULL with an exception set. */
 static PyObject *
 finished(Ready *ready, Py_ssize_t rows)

@@ -210,9 +210,11 @@ static int
 plain_etag(Value value, char *out)
 {
     Py_ssize_t width = (value.length - 32) / 2;
-    const char *quote = value.length == 44 ? "&quot;" : value.length == 42 ? "&#34;" : value.length == 34 ? "\"" : NULL;
-    if (quote == NULL || memcmp(value.at, quote, (size_t)width) != 0 ||
-        memcmp(value.at + width + 32, quote, (size_t)width) != 0) {
+    const char *first = value.at, *last = value.at + width + 32;
+    int quoted = value.length == 44   ? memcmp(first, "&quot;", 6) == 0 && memcmp(last, "&quot;", 6) == 0
+                 : value.length == 42 ? memcmp(first, "&#34;", 5) == 0 && memcmp(last, "&#34;", 5) == 0
+                                      : value.length == 34 && *first == '"' && *last == '"';
+    if (!quoted) {
         return 0;
     }
     uint64_t bad = 0;
@@ -311,8 +313,14 @@ is_text(char form)
 static int
 is_less(Value one, Value other)
 {
-    Py_ssize_t shared = one.length < other.length ? one.length : other.length;
-    int order = memcmp(one.at, other.at, (size_t)shared);
+    Py_ssize_t shared = one.length < other.length ? one.length : other.length, at = 0, word = (Py_ssize_t)sizeof(uint64_t);
+    for (; at + word <= shared; at += word) { /* neighbours differ within the first words: no call of memcmp */
+        uint64_t left = load8(one.at + at), right = load8(other.at + at);
+        if (left != right) {
+            return __builtin_bswap64(left) < __builtin_bswap64(right);
+        }
+    }
+    int order = memcmp(one.at + at, other.at + at, (size_t)(shared - at));
     return order < 0 || (order == 0 && one.length < other.length);
 }
 

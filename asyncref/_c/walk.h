@@ -1,6 +1,9 @@
 /* Where the values of a flat list of elements lie in its bytes, and what they are.
 
-   Answers for the plain form only; what is unusual is given up. */
+   Answers for the plain form only; what is unusual is given up.
+
+   Most pages are lean: every value of every row is of its usual form, so that nobody will ask where they lie. A page is
+   taken for such a one first, and read again with its offsets as soon as it turns out to be none. */
 
 #define MOST_TAGS 64   /* different opening tags of a page */
 #define MOST_DEPTH 16  /* elements within elements */
@@ -29,6 +32,7 @@ typedef struct {
     const char *at;
     Py_ssize_t length;
     int column;
+    Value value; /* the last one behind them */
 } Run;
 
 typedef struct {
@@ -39,6 +43,8 @@ typedef struct {
     int tag_count;
     Run runs[MOST_RUNS]; /* the last entry that was read tag by tag: most others have the same tags */
     int run_count, run_kind;
+    int lean;    /* no offsets are kept but those of the last row */
+    int spoilt;  /* the page is not lean, though it was taken for it */
     /* Rows so far: `cells` holds start and end of every column, row by row. */
     int64_t *cells;
     int8_t *row_kinds;
@@ -135,14 +141,26 @@ closed(const Scan *scan, const Tag *tag, const char *at)
     return p < scan->end && *p == '>' ? p + 1 : NULL;
 }
 
-/* One more row without values. False: no memory. */
-static int
-add_row(Scan *scan, int kind)
+/* Start and end of every column in the last row. */
+static int64_t *
+last_cells(const Scan *scan)
 {
-    size_t width = 2 * (size_t)scan->column_count;
+    return scan->cells + (scan->lean ? 0 : 2 * (scan->rows - 1) * scan->column_count);
+}
+
+/* One more row of which nothing is known. False: no memory, or the page is not lean. */
+static int
+open_row(Scan *scan, int kind)
+{
+    if (scan->lean && kind != 0) {
+        scan->spoilt = 1;
+        return 0;
+    }
     if (scan->rows == scan->room) {
+        size_t width = 2 * (size_t)scan->column_count;
         Py_ssize_t room = scan->room ? 2 * scan->room : 1024; /* a row is at least 7 bytes of the body */
-        int64_t *cells = PyMem_Realloc(scan->cells, (size_t)room * width * sizeof(int64_t));
+        size_t kept = scan->lean ? 1 : (size_t)room;
+        int64_t *cells = PyMem_Realloc(scan->cells, kept * width * sizeof(int64_t));
         if (cells != NULL) {
             scan->cells = cells;
         }
@@ -156,8 +174,18 @@ add_row(Scan *scan, int kind)
         }
         scan->room = room;
     }
-    memset(scan->cells + (size_t)scan->rows * width, 0xff, width * sizeof(int64_t)); /* all -1 */
     scan->row_kinds[scan->rows++] = (int8_t)kind;
+    return 1;
+}
+
+/* One more row without values. False as `open_row` is. */
+static int
+add_row(Scan *scan, int kind)
+{
+    if (!open_row(scan, kind)) {
+        return 0;
+    }
+    memset(last_cells(scan), 0xff, 2 * (size_t)scan->column_count * sizeof(int64_t)); /* all -1 */
     return 1;
 }
 
@@ -166,7 +194,7 @@ static int
 convert_row(Scan *scan, const char *body)
 {
     Py_ssize_t row = scan->rows - 1;
-    const int64_t *cells = scan->cells + 2 * row * scan->column_count;
+    const int64_t *cells = last_cells(scan);
     for (int c = 0; c < scan->column_count; c++) {
         Ready *ready = &scan->ready[c];
         ready->good = ready->good && cells[2 * c] >= 0;
@@ -180,30 +208,39 @@ convert_row(Scan *scan, const char *body)
     return 1;
 }
 
-/* Whether two stretches are the same; most are short, so that a call of memcmp would take longer than its work. */
+/* Bits where eight bytes differ. */
+static uint64_t
+differing(const char *one, const char *other)
+{
+    uint64_t left, right;
+    memcpy(&left, one, sizeof left);
+    memcpy(&right, other, sizeof right);
+    return left ^ right;
+}
+
+/* Whether two stretches are the same. Most are of 8 to 32 bytes, so that a call of memcmp, or a loop, would take longer than
+   its work; some bytes are looked at twice. */
 static int
 same(const char *one, const char *other, Py_ssize_t length)
 {
-    uint64_t left, right, differ = 0;
-    Py_ssize_t word = (Py_ssize_t)sizeof left, at = 0;
-    if (length < word) {
+    if (length < 8) {
         return memcmp(one, other, (size_t)length) == 0;
     }
-    for (; at <= length - word; at += word) {
-        memcpy(&left, one + at, sizeof left);
-        memcpy(&right, other + at, sizeof right);
-        differ |= left ^ right;
+    uint64_t differ = differing(one, other) | differing(one + length - 8, other + length - 8);
+    if (length > 16) {
+        differ |= differing(one + 8, other + 8) | differing(one + length - 16, other + length - 16);
     }
-    memcpy(&left, one + length - word, sizeof left); /* the rest, and some again */
-    memcpy(&right, other + length - word, sizeof right);
-    return (differ | (left ^ right)) == 0;
+    for (Py_ssize_t at = 16; at < length - 16; at += 8) {
+        differ |= differing(one + at, other + at);
+    }
+    return differ == 0;
 }
 
 /* Takes the row's entry, read tag by tag and ending at `end`, for the pattern of those that follow. */
 static void
 learn_runs(Scan *scan, const char *body, const char *start, const char *end)
 {
-    const int64_t *cells = scan->cells + 2 * (scan->rows - 1) * scan->column_count;
+    const int64_t *cells = last_cells(scan);
     const char *p = start;
     scan->run_count = 0;
     for (int run = 0; run < MOST_RUNS; run++) {
@@ -215,7 +252,7 @@ learn_runs(Scan *scan, const char *body, const char *start, const char *end)
             }
             p = close + 1;
         } while (p < end && *p == '<');
-        scan->runs[run] = (Run){first, p - first, -1};
+        scan->runs[run] = (Run){first, p - first, -1, {p, 0}};
         if (p == end) {
             scan->run_count = run + 1;
             scan->run_kind = scan->row_kinds[scan->rows - 1];
@@ -230,6 +267,7 @@ learn_runs(Scan *scan, const char *body, const char *start, const char *end)
         if (p == NULL) {
             return;
         }
+        scan->runs[run].value.length = p - scan->runs[run].value.at;
     }
     for (int c = 0; c < scan->column_count; c++) {
         if (cells[2 * c] >= 0 && cells[2 * c] == cells[2 * c + 1]) {
@@ -238,42 +276,90 @@ learn_runs(Scan *scan, const char *body, const char *start, const char *end)
     }
 }
 
-/* Reads one more entry of the pattern. Where it ends; NULL: it is none, or (with an exception set) no memory. */
+/* Where the value at `p` behind a run ends, a `<`; NULL: nowhere. On a lean page a guess, that `convert_lean` proves. */
+static const char *
+end_of_value(const Scan *scan, const Run *run, const char *p)
+{
+    char form = run->column < 0 ? 0 : scan->ready[run->column].form;
+    const char *guess = p;
+    if (!scan->lean || is_text(form)) {
+        guess = scan->end;
+    }
+    else if (form == 'i') {
+        while (guess < scan->end && is_digit(*guess)) {
+            guess++;
+        }
+    }
+    else if (run->value.length < scan->end - p && (form || same(p, run->value.at, run->value.length))) {
+        guess += run->value.length;
+    }
+    return guess < scan->end && *guess == '<' ? guess : memchr(p, '<', (size_t)(scan->end - p));
+}
+
+/* Converts the values of the last row of a lean page. Those that are no text hold no `<` then, if they are of their usual
+   form, or are the same as one that holds none. False: no memory, or the page is not lean. */
+static int
+convert_lean(Scan *scan)
+{
+    Py_ssize_t row = scan->rows - 1;
+    for (int i = 0; i + 1 < scan->run_count; i++) {
+        int column = scan->runs[i].column;
+        if (column >= 0) {
+            Ready *ready = &scan->ready[column];
+            if (!ready->good || !add_value(ready, row, scan->runs[i].value) || !is_usual(ready, row)) {
+                scan->spoilt = 1;
+                return 0;
+            }
+            scan->filled[column]++;
+        }
+    }
+    return 1;
+}
+
+/* The same for any page, with the offsets. False: no memory. */
+static int
+convert_exact(Scan *scan, const char *body)
+{
+    int64_t *cells = last_cells(scan);
+    memset(cells, 0xff, 2 * (size_t)scan->column_count * sizeof *cells); /* all -1 */
+    for (int i = 0; i + 1 < scan->run_count; i++) {
+        int column = scan->runs[i].column;
+        if (column >= 0) {
+            cells[2 * column] = scan->runs[i].value.at - body;
+            cells[2 * column + 1] = cells[2 * column] + scan->runs[i].value.length;
+            scan->filled[column]++;
+        }
+    }
+    return convert_row(scan, body);
+}
+
+/* Reads one more entry of the pattern. Where it ends; NULL: it is none, the page is not lean, or (with an exception set) no
+   memory. */
 static const char *
 follow_runs(Scan *scan, const char *body, const char *p)
 {
-    const char *starts[MOST_RUNS], *ends[MOST_RUNS];
     for (int i = 0; i < scan->run_count; i++) {
-        const Run *run = &scan->runs[i];
+        Run *run = &scan->runs[i];
         if (run->length > scan->end - p || !same(p, run->at, run->length)) {
             return NULL;
         }
         p += run->length;
         if (i + 1 < scan->run_count) {
-            starts[i] = p;
-            p = memchr(p, '<', (size_t)(scan->end - p));
-            if (p == NULL) {
+            const char *end = end_of_value(scan, run, p);
+            if (end == NULL) {
                 return NULL;
             }
-            ends[i] = p;
+            run->value = (Value){p, end - p};
+            p = end;
         }
     }
-    if (!scan->run_count || !add_row(scan, scan->run_kind)) {
+    if (!scan->run_count || !open_row(scan, scan->run_kind)) {
         return NULL;
     }
-    int64_t *cells = scan->cells + 2 * (scan->rows - 1) * scan->column_count;
-    for (int i = 0; i + 1 < scan->run_count; i++) {
-        int column = scan->runs[i].column;
-        if (column >= 0) {
-            cells[2 * column] = starts[i] - body;
-            cells[2 * column + 1] = ends[i] - body;
-            scan->filled[column]++;
-        }
-    }
-    return convert_row(scan, body) ? p : NULL;
+    return (scan->lean ? convert_lean(scan) : convert_exact(scan, body)) ? p : NULL;
 }
 
-/* Reads all entries. True: done; false: something unusual, or (with an exception set) no memory. */
+/* Reads all entries. True: done; false: something unusual, or the page is not lean, or (with an exception set) no memory. */
 static int
 walk(Scan *scan, const char *body, const char *first)
 {
@@ -291,7 +377,7 @@ walk(Scan *scan, const char *body, const char *first)
                 return 0;
             }
             if (leaf && depth == 1 && tag->column >= 0) {
-                int64_t *cell = scan->cells + 2 * ((scan->rows - 1) * scan->column_count + tag->column);
+                int64_t *cell = last_cells(scan) + 2 * tag->column;
                 if (cell[0] >= 0) {
                     return 0; /* twice in one entry */
                 }
@@ -309,7 +395,7 @@ walk(Scan *scan, const char *body, const char *first)
                 for (const char *next = p; next != NULL; next = follow_runs(scan, body, next)) {
                     p = next;
                 }
-                if (PyErr_Occurred()) {
+                if (scan->spoilt || PyErr_Occurred()) {
                     return 0;
                 }
             }

@@ -21,7 +21,7 @@ import pyarrow as pa
 from asyncref.engine.flow import Tally
 from asyncref.model import KeyRange, Page
 
-FORMAT: Final = "asyncref.ledger/4"
+FORMAT: Final = "asyncref.ledger/5"
 _CHECK_BYTES: Final = 9  # eight hex digits and a space before each line
 
 

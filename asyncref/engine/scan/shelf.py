@@ -1,4 +1,4 @@
-"""A file of rows that wait: batches appended as Arrow messages, and read again where they lie. Everything here blocks."""
+"""A file of rows that wait: batches appended as messages, and read again where they lie. Everything here blocks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Final
 import pyarrow as pa
 
 from asyncref.engine.scan.ledger import Block, Span
-from asyncref.engine.scan.messages import packed, unpacked
+from asyncref.engine.scan.messages import Piece, packed, unpacked
 from asyncref.errors import ManifestError
 
 sync: Final = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
@@ -81,19 +81,22 @@ class Shelf:
         self._started, self._check = self.end, 0
         return Path(str(self._file.name)).name
 
-    def add(self, batch: pa.RecordBatch) -> Place:
-        """Append a batch to the span.
+    def add(self, batches: Sequence[pa.RecordBatch]) -> Place:
+        """Append batches to the span, as one.
+
+        Args:
+            batches: Rows that follow each other, one at least in each.
 
         Raises:
             OSError: The disk is full, or whatever else it says. What was written of it is written over by the next.
         """
         assert self._file is not None
-        head, message = packed(batch)
-        _write_at(self._file, self.end, head)  # and not where a write that failed has left the file's own position
-        _write_at(self._file, self.end + len(head), message)
+        pieces = packed(batches)
+        _write_at(self._file, self.end, pieces)  # and not where a write that failed has left the file's own position
         if self.is_checked:
-            self._check = zlib.crc32(message, zlib.crc32(head, self._check))
-        place = Place(self._file, self.end, len(head) + message.size, ends_of(batch))
+            for piece in pieces:
+                self._check = zlib.crc32(piece, self._check)
+        place = Place(self._file, self.end, sum(map(len, pieces)), (ends_of(batches[0])[0], ends_of(batches[-1])[1]))
         self.end += place.length
         return place
 
@@ -155,12 +158,14 @@ def _read_at(file: FileIO, offset: int, length: int) -> pa.Buffer:
     return raw.slice(0, os.preadv(file.fileno(), [raw], offset))
 
 
-def _write_at(file: FileIO, offset: int, data: bytes | pa.Buffer) -> None:
-    """Write all of it there; raises as `write_whole` does."""
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(file.fileno(), view, offset)
+def _write_at(file: FileIO, offset: int, pieces: Sequence[Piece]) -> None:
+    """Write all of them there, one behind the other; raises as `write_whole` does."""
+    done = os.pwritev(file.fileno(), pieces, offset) if hasattr(os, "pwritev") else 0
+    if done == sum(map(len, pieces)):
+        return
+    view = memoryview(b"".join(pieces))
+    while done < len(view):
+        written = os.pwrite(file.fileno(), view[done:], offset + done)
         if not written:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        offset += written
-        view = view[written:]
+        done += written

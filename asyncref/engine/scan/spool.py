@@ -1,4 +1,4 @@
-"""Where pages wait between the listing and the manifest: bounded memory first, a file of Arrow messages after.
+"""Where pages wait between the listing and the manifest: bounded memory first, a file of messages after.
 
 A *run* is one range's rows in the order they came. Rows of many small, unordered pieces (folders of a file
 tree) share runs that are sorted here before they are written. A flush appends everything gathered to the file,
@@ -36,7 +36,7 @@ FLUSH_BYTES: Final = 4 * 2**20
 FLUSH_SHARE: Final = 0.01
 """With a ledger a flush is due every second, or when 4 MiB, or this share of all written before, have gathered."""
 _JOINED_ROWS: Final = 16_384
-"""Pages are joined until they have so many rows: each message costs some 100 µs to write and read, whatever its length."""
+"""Pages are joined until they have so many rows: each message costs as much as the rows of some."""
 _WEIGHED_ONE_IN: Final = 8
 
 
@@ -174,7 +174,7 @@ class Spool:
         """Every run, sorted inside; what was never flushed is served from memory. Blocks: call it in a thread."""
         gathered, self._gathered, self._gathered_bytes = self._gathered, {}, 0
         for run, part in gathered.items():
-            self._add(run, part.rows, list(_joined(run, part.batches)))
+            self._add(run, part.rows, [concat(batches) for batches in _together(run, part.batches)])
         return [stored.as_run() for stored in self._runs.values()]
 
     def discard(self) -> None:
@@ -221,7 +221,7 @@ class Spool:
             skipped: Counter[str] = Counter()
             size, listed = 0, Tally()
             for run, part in gathered.items():
-                written = [self._shelf.add(batch) for batch in _joined(run, part.batches)]
+                written = [self._shelf.add(batches) for batches in _together(run, part.batches)]
                 self._add(run, part.rows, written)
                 if self._keep is not None and part.covered:
                     blocks.append(_block(part.covered, name, written, part.rows))
@@ -261,11 +261,11 @@ def _ends(held: Place | pa.RecordBatch) -> tuple[str, str]:
     return ends_of(held) if isinstance(held, pa.RecordBatch) else held.ends or ends_of(held.read())
 
 
-def _joined(run: int, batches: Sequence[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same rows in few batches; unordered ones sorted, in one."""
+def _together(run: int, batches: Sequence[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+    """The same rows, batches that are to be one together; unordered ones sorted, as one."""
     if run == UNORDERED and batches:
         whole = pa.concat_batches(batches)
-        yield whole.take(pc.sort_indices(whole.column(0)))
+        yield [whole.take(pc.sort_indices(whole.column(0)))]
         return
     waiting: list[pa.RecordBatch] = []
     rows = 0
@@ -273,10 +273,10 @@ def _joined(run: int, batches: Sequence[pa.RecordBatch]) -> Iterator[pa.RecordBa
         waiting.append(batch)
         rows += len(batch)
         if rows >= _JOINED_ROWS:
-            yield concat(waiting)
+            yield waiting
             waiting, rows = [], 0
     if waiting:
-        yield concat(waiting)
+        yield waiting
 
 
 def _block(covered: Sequence[Covered], file: str, written: Sequence[Place], rows: int) -> Block:
