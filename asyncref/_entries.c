@@ -144,6 +144,61 @@ as_columns(Scan *scan)
     return Py_BuildValue("ny#iN", scan->rows, (const char *)scan->row_kinds, scan->rows, alike, columns);
 }
 
+/* Sets a scan up for a page. False with an exception set: too many names, or a column without a form. */
+static int
+prepare(Scan *scan, PyObject *names, PyObject *columns, const char *forms, Py_ssize_t form_count)
+{
+    scan->cells = NULL;
+    scan->row_kinds = NULL;
+    scan->rows = scan->room = scan->tag_count = scan->run_count = scan->run_kind = scan->spoilt = 0;
+    scan->lean = 1;
+    memset(scan->filled, 0, sizeof scan->filled);
+    memset(scan->ready, 0, sizeof scan->ready);
+    scan->kind_count = read_names(names, scan->kinds);
+    scan->column_count = scan->kind_count < 0 ? -1 : read_names(columns, scan->columns);
+    if (scan->column_count < 0) {
+        return 0;
+    }
+    if (form_count != scan->column_count) {
+        PyErr_SetString(PyExc_ValueError, "a column without a form");
+        return 0;
+    }
+    for (int c = 0; c < scan->column_count; c++) {
+        if (strchr("kimfet", forms[c]) == NULL || forms[c] == 0) {
+            PyErr_Format(PyExc_ValueError, "no form is called %d", forms[c]);
+            return 0;
+        }
+        scan->ready[c].form = forms[c];
+        scan->ready[c].good = 1;
+    }
+    return 1;
+}
+
+/* What `entries` gives, of a scan that is set up; frees its memory. */
+static PyObject *
+read_entries(Scan *scan, const char *body, const char *first)
+{
+    PyObject *result = NULL;
+    int read = walk(scan, body, first);
+    if (!PyErr_Occurred() && (scan->spoilt || (read && !is_lean(scan)))) {
+        begin_again(scan);
+        read = walk(scan, body, first);
+    }
+    if (read) {
+        result = as_columns(scan);
+    }
+    else if (!PyErr_Occurred()) {
+        result = Py_NewRef(Py_None);
+    }
+    for (int c = 0; c < scan->column_count; c++) {
+        PyMem_Free(scan->ready[c].items);
+        PyMem_Free(scan->ready[c].beside);
+    }
+    PyMem_Free(scan->cells);
+    PyMem_Free(scan->row_kinds);
+    return result;
+}
+
 PyDoc_STRVAR(entries_doc,
              "entries(body, first, end, names, columns, forms)\n--\n\n"
              "Where the values of a flat list of elements lie, and what they are.\n\n"
@@ -159,59 +214,26 @@ PyDoc_STRVAR(entries_doc,
 static PyObject *
 entries(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *body, *names, *columns, *result = NULL;
+    PyObject *names, *columns;
+    Py_buffer body;
     Py_ssize_t first, end, form_count;
     const char *forms;
-    if (!PyArg_ParseTuple(args, "SnnO!O!y#", &body, &first, &end, &PyTuple_Type, &names, &PyTuple_Type, &columns,
+    if (!PyArg_ParseTuple(args, "y*nnO!O!y#", &body, &first, &end, &PyTuple_Type, &names, &PyTuple_Type, &columns,
                           &forms, &form_count)) {
         return NULL;
     }
     Scan scan;
-    scan.cells = NULL;
-    scan.row_kinds = NULL;
-    scan.rows = scan.room = scan.tag_count = scan.run_count = scan.run_kind = scan.spoilt = 0;
-    memset(scan.filled, 0, sizeof scan.filled);
-    memset(scan.ready, 0, sizeof scan.ready);
-    scan.kind_count = read_names(names, scan.kinds);
-    scan.column_count = scan.kind_count < 0 ? -1 : read_names(columns, scan.columns);
-    if (scan.column_count < 0) {
-        return NULL;
-    }
-    Py_ssize_t length = PyBytes_Size(body);
-    if (first < 0 || end < first || end > length || form_count != scan.column_count) {
-        PyErr_SetString(PyExc_ValueError, "outside of the body, or a column without a form");
-        return NULL;
-    }
-    for (int c = 0; c < scan.column_count; c++) {
-        if (strchr("kimfet", forms[c]) == NULL || forms[c] == 0) {
-            PyErr_Format(PyExc_ValueError, "no form is called %d", forms[c]);
-            return NULL;
+    PyObject *result = NULL;
+    if (prepare(&scan, names, columns, forms, form_count)) {
+        if (first < 0 || end < first || end > body.len) {
+            PyErr_SetString(PyExc_ValueError, "outside of the body");
         }
-        scan.ready[c].form = forms[c];
-        scan.ready[c].good = 1;
-    }
-    const char *bytes = PyBytes_AsString(body);
-    scan.end = bytes + end;
-    scan.lean = 1;
-    int read = walk(&scan, bytes, bytes + first);
-    if (scan.spoilt || (read && !is_lean(&scan))) {
-        if (!PyErr_Occurred()) {
-            begin_again(&scan);
-            read = walk(&scan, bytes, bytes + first);
+        else {
+            scan.end = (const char *)body.buf + end;
+            result = read_entries(&scan, body.buf, (const char *)body.buf + first);
         }
     }
-    if (read) {
-        result = as_columns(&scan);
-    }
-    else if (!PyErr_Occurred()) {
-        result = Py_NewRef(Py_None);
-    }
-    for (int c = 0; c < scan.column_count; c++) {
-        PyMem_Free(scan.ready[c].items);
-        PyMem_Free(scan.ready[c].beside);
-    }
-    PyMem_Free(scan.cells);
-    PyMem_Free(scan.row_kinds);
+    PyBuffer_Release(&body);
     return result;
 }
 

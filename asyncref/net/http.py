@@ -164,6 +164,14 @@ class HttpPool:
             raise ProtocolError(f"{where}: the answer is longer than {most_bytes:,} bytes", uri=uri)
         return body
 
+    async def view(self, response: Response, *, url: str, uri: str) -> memoryview | bytes:
+        """The rest of an answer, whole, where it lies if it can: until the answer is closed. Raises as `read` does."""
+        try:
+            lying = await response.whole()
+        except FOREIGN as error:
+            raise self._error(error, url=url, uri=uri) from error
+        return await self.read(response, url=url, uri=uri) if lying is None else lying
+
     async def read_error(self, response: Response, *, url: str, uri: str) -> bytes:
         """What an answer of an error's status says, 64 KiB at most; the rest is left. Raises `BrokenBodyError` as `read` does."""
         return (await self._begun(response, _ERROR_BYTES, url=url, uri=uri))[:_ERROR_BYTES]

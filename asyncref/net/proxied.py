@@ -61,6 +61,10 @@ class ProxiedResponse:
         with _as_the_wires():
             return await self._response.content.readany()
 
+    async def whole(self) -> memoryview | None:
+        """None: it lies nowhere as a whole."""
+        return None
+
     async def read_into(self, view: memoryview) -> int:
         """Fill a view with the next bytes of the body, fewer only before its end; how many it took."""
         filled = 0

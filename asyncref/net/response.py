@@ -30,6 +30,10 @@ class Response(Protocol):
         """The next bytes of the body; empty at its end."""
         ...
 
+    async def whole(self) -> memoryview | None:
+        """The rest of the body where it lies, until the answer is closed; None: `chunk` gives it."""
+        ...
+
     async def read_into(self, view: memoryview) -> int:
         """Fill a view with them, fewer only before the end; how many it took."""
         ...

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from functools import partial
+from http import HTTPStatus
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +19,6 @@ from asyncref.backends.s3.page import Keep, Rows
 from asyncref.backends.s3.shape import OddPageError
 from asyncref.errors import BrokenBodyError, ProtocolError
 from asyncref.model import Cursor, ListRequest, Page
-from asyncref.net.http import Reply
 from asyncref.texts import ascends
 
 # First character of Cursor.state, before the last key: whether that key's latest version came.
@@ -34,21 +35,52 @@ async def list_page(access: Access, request: ListRequest) -> Page:
         BrokenBodyError: The page ends before its root element does; worth another try.
         ProtocolError: It contradicts itself.
     """
-    return (await page_and_body(access, request))[0]
+    asked = _asked(access, request)
+    found = await access.page(Call(asked, query=query(request)), partial(_found, request=request, asked=asked))
+    return await _page(access, request, asked, found)
 
 
-async def page_and_body(
-    access: Access, request: ListRequest, headers: Mapping[str, str] | None = None
-) -> tuple[Page, bytes]:
+async def page_and_body(access: Access, request: ListRequest, headers: Mapping[str, str]) -> tuple[Page, bytes]:
     """The same, with the answer as it came; `headers` are sent, too."""
-    asked = Asked(
+    asked = _asked(access, request)
+    reply = await access.fetch(Call(asked, query=query(request), headers=headers))
+    return await _page(access, request, asked, _found(reply.headers, reply.body, request, asked)), reply.body
+
+
+def _asked(access: Access, request: ListRequest) -> Asked:
+    return Asked(
         uri=access.uri(request.prefix),
         bucket=access.bucket,
         action="s3:ListBucketVersions" if request.versions else "s3:ListBucket",
         bucket_call=True,
     )
-    reply = await access.fetch(Call(asked, query=query(request), headers=headers or {}))
-    rows = read(reply, _kept(request), asked)
+
+
+class _Found(NamedTuple):
+    """What was read of an answer.
+
+    Attributes:
+        rows: Its rows.
+        body_bytes: Its length.
+        first_version: The first version id as it stands in a page of one key, to tell the page from others; no more is made
+            of it.
+    """
+
+    rows: Rows
+    body_bytes: int
+    first_version: str | None
+
+
+def _found(headers: Mapping[str, str], body: memoryview | bytes, request: ListRequest, asked: Asked) -> _Found:
+    rows = read(headers, body, _kept(request), asked)
+    version = None
+    if request.versions and len(rows.keys) and rows.keys[0] == rows.keys[-1] and (first := _VERSION.search(body)):
+        version = first[1].decode(errors="replace")
+    return _Found(rows, len(body), version)
+
+
+async def _page(access: Access, request: ListRequest, asked: Asked, found: _Found) -> Page:
+    rows = found.rows
     if request.versions and _goes_on_with_a_latest(rows, request.cursor):
         if _repeats_marker(rows, request.cursor):
             rows = rows.without_first()
@@ -57,25 +89,18 @@ async def page_and_body(
     cursor = _next_versions(rows, request, asked) if request.versions else _next_objects(rows, request, asked)
     count = len(rows.keys)
     first, last = (rows.keys[0].as_py(), rows.keys[-1].as_py()) if count else (None, None)
-    listed = Page(
+    return Page(
         batch=rows.batch,
         first=first,
         last=last,
         cursor=cursor,
         seen=count,
-        body_bytes=len(reply.body),
+        body_bytes=found.body_bytes,
         encoded=_encoded(rows),
         ascends=rows.ascends,
         claimed=int(said) if _COUNT.fullmatch(said := rows.envelope.get("KeyCount", "")) else 0,
-        first_version=_first_version(reply.body) if request.versions and count and first == last else None,
+        first_version=found.first_version,
     )
-    return listed, reply.body
-
-
-def _first_version(body: bytes) -> str | None:
-    """The first version id as it stands in a page, to tell the page from others; no more is made of it."""
-    found = _VERSION.search(body)
-    return found[1].decode(errors="replace") if found else None
 
 
 def _encoded(rows: Rows) -> bool | None:
@@ -114,8 +139,8 @@ def query(request: ListRequest) -> dict[str, str]:
     return parameters
 
 
-def read(reply: Reply, keep: Keep, asked: Asked) -> Rows:
-    """The rows of an answer.
+def read(headers: Mapping[str, str], body: memoryview | bytes, keep: Keep, asked: Asked) -> Rows:
+    """The rows of an answer of status 200.
 
     Raises:
         BrokenBodyError: Cut before its end.
@@ -123,12 +148,12 @@ def read(reply: Reply, keep: Keep, asked: Asked) -> Rows:
         RetryableError: An error body under status 200.
     """
     try:
-        return page.read(reply.body, keep)
+        return page.read(body, keep)
     except OddPageError as error:
-        if page.root_of(reply.body) == b"Error":
-            raise failure(reply.status, reply.headers, reply.body, asked) from None
-        request_id = reply.headers.get("x-amz-request-id")
-        if not page.is_whole(reply.body):
+        if page.root_of(body) == b"Error":
+            raise failure(HTTPStatus.OK, headers, bytes(body), asked) from None
+        request_id = headers.get("x-amz-request-id")
+        if not page.is_whole(body):
             raise BrokenBodyError("the page was cut before its end", uri=asked.uri, request_id=request_id) from None
         raise ProtocolError(f"the page cannot be used: {error}", uri=asked.uri, request_id=request_id) from error
 
@@ -156,7 +181,7 @@ async def _is_newest_now(access: Access, rows: Rows, asked: Asked) -> bool:
     """
     key = rows.keys[0].as_py()
     call = Call(asked, query=query(ListRequest(prefix=key, limit=1, versions=True)))
-    now = read(await access.fetch(call), "all", asked)
+    now = await access.page(call, partial(read, keep="all", asked=asked))
     if now.latest is None or not now.latest[:1].any() or now.keys[0].as_py() != key:
         return False
     return _first_version_of(rows) == _first_version_of(now)
@@ -254,7 +279,8 @@ async def history(access: Access, key: str, limit: int) -> pa.RecordBatch:
     found = 0
     while True:
         request = ListRequest(prefix=key, limit=limit, versions=True, cursor=cursor)
-        rows = read(await access.fetch(Call(asked, query=query(request))), "stored", asked)
+        call = Call(asked, query=query(request))
+        rows = await access.page(call, partial(read, keep="stored", asked=asked))
         batch = rows.batch.filter(pc.equal(rows.batch.column("key"), pa.scalar(key)))
         batches.append(batch)
         found += batch.num_rows

@@ -81,23 +81,23 @@ class Rows:
         return Rows(self.keys, latest, self.batch.slice(dropped and is_kept), self.envelope)
 
 
-def root_of(body: bytes) -> bytes:
+def root_of(body: memoryview | bytes) -> bytes:
     """The name of an answer's root element; empty if it is not plain XML."""
     found = _ROOT.match(body)
     return found[1] if found else b""
 
 
-def is_whole(body: bytes) -> bool:
+def is_whole(body: memoryview | bytes) -> bool:
     """Whether an answer ends with its root element's closing tag (as far as its root is plain)."""
     root = root_of(body)
-    return bool(body) if not root else body[-256:].rstrip().endswith(b"</%b>" % root)
+    return len(body) > 0 if not root else bytes(body[-256:]).rstrip().endswith(b"</%b>" % root)
 
 
-def read(body: bytes, keep: Keep) -> Rows:
+def read(body: memoryview | bytes, keep: Keep) -> Rows:
     """Read one page.
 
     Args:
-        body: The answer.
+        body: The answer; nothing of it is kept.
         keep: `objects`: ListObjectsV2. Of ListObjectVersions `latest`: current objects; `stored`: every version,
             without delete markers; `all`: with them, as rows without a size.
 
@@ -108,19 +108,20 @@ def read(body: bytes, keep: Keep) -> Rows:
     try:
         return _read(body, keep, root)
     except (OddPageError, pa.ArrowInvalid):
-        body = _plain(body, root)
+        plain = _plain(bytes(body), root)
     try:
-        return _read(body, keep, root)
+        return _read(plain, keep, root)
     except pa.ArrowInvalid as error:
         raise OddPageError(str(error)) from error
 
 
-def _read(body: bytes, keep: Keep, root: bytes) -> Rows:
+def _read(body: memoryview | bytes, keep: Keep, root: bytes) -> Rows:
     if root_of(body) != root or not is_whole(body):
         raise OddPageError(f"not a whole {root.decode()}")
     if _OTHER_ENCODING.match(body):
         raise OddPageError("not in UTF-8")
     shape = find(body, _ENTRIES[root], _COLUMNS, _FORMS)
+    body = b"" if shape.is_read else bytes(body)
     envelope = _envelope(shape.envelope)
     if not shape.rows:
         latest = None if keep == "objects" else np.empty(0, np.bool_)

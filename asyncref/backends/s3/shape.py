@@ -31,6 +31,7 @@ _TAG: Final = re.compile(
 _LT: Final = ord("<")
 MARK: Final = b"<AsyncrefEntries/>"
 """Stands in an envelope where the entries were."""
+_ENDS_BYTES: Final = 4096
 _MOST_SHAPES: Final = 24  # a page with more kinds of entries than this is left to a real XML parser
 
 
@@ -90,6 +91,7 @@ class Shape:
         columns: For every element's name its values.
         envelope: What stands before the first and after the last entry, with `MARK` between them if there are any.
         alike: All rows are surely of the first kind, with every flag set.
+        is_read: Every value was converted: nobody will look at the bytes again.
     """
 
     rows: int
@@ -97,6 +99,7 @@ class Shape:
     columns: dict[bytes, Span]
     envelope: bytes
     alike: bool = False
+    is_read: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ class _Template:
     runs: tuple[tuple[int, bytes], ...]  # number of the first `<`, the bytes from there to the next value
 
 
-def find(body: bytes, names: tuple[bytes, ...], wanted: tuple[bytes, ...], forms: bytes) -> Shape:
+def find(body: memoryview | bytes, names: tuple[bytes, ...], wanted: tuple[bytes, ...], forms: bytes) -> Shape:
     """Find every entry and the values directly inside it.
 
     Args:
@@ -121,11 +124,12 @@ def find(body: bytes, names: tuple[bytes, ...], wanted: tuple[bytes, ...], forms
     """
     first, end = _extent(body, names)
     if not end:
-        return Shape(0, np.empty(0, np.int8), {}, body)
+        return Shape(0, np.empty(0, np.int8), {}, bytes(body))
     envelope = b"".join([body[:first], MARK, body[end:]])
     found = _entries.entries(body, first, end, names, wanted, forms) if _entries is not None else None
     if found is not None:
         return _compiled(found, wanted, envelope)
+    body = bytes(body)
     tags = np.flatnonzero(np.frombuffer(body, np.uint8)[first:end] == _LT)
     tags += first
     shape = _by_kind(body, tags, names, end)
@@ -140,24 +144,25 @@ def _compiled(found: _Found, wanted: tuple[bytes, ...], envelope: bytes) -> Shap
         for name, (starts, ends, filled, ready) in zip(wanted, spans, strict=True)
         if filled
     }
-    return Shape(rows, np.frombuffer(kinds, np.int8), columns, envelope, bool(alike))
+    is_read = all(ready is not None and starts is None for starts, _, filled, ready in spans if filled)
+    return Shape(rows, np.frombuffer(kinds, np.int8), columns, envelope, bool(alike), is_read)
 
 
-def _extent(body: bytes, names: tuple[bytes, ...]) -> tuple[int, int]:
+def _extent(body: memoryview | bytes, names: tuple[bytes, ...]) -> tuple[int, int]:
     """Where the first entry starts and the last one ends; (0, 0) if there are none.
 
-    Each name is looked for only outside of what those before it span: to look through all of a page for delete
-    markers that are not there took as long as all else here.
+    Looked for at both ends of the page first, and all through it only where they show none.
     """
-    first, end = len(body), 0
-    for name in names:
-        opening, closing = b"<%b>" % name, b"</%b>" % name
-        at = body.find(opening, 0, first)
-        first = at if at >= 0 else first
-        at = body.rfind(closing, end)
-        end = at + len(closing) if at >= 0 else end
-    if first == len(body) and not end:
+    for reach in (_ENDS_BYTES, len(body)):
+        head, tail = bytes(body[:reach]), bytes(body[-reach:])
+        begins = [at for name in names if (at := head.find(b"<%b>" % name)) >= 0]
+        ends = [at + len(name) + 3 for name in names if (at := tail.rfind(b"</%b>" % name)) >= 0]
+        if begins and ends:
+            break
+    if not begins and not ends:
         return 0, 0
+    first = min(begins, default=len(body))
+    end = len(body) - len(tail) + max(ends) if ends else 0
     if end <= first:
         raise OddPageError("an entry that does not end")
     return first, end

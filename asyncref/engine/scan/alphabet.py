@@ -29,6 +29,8 @@ _UNDATED: Final = 0.002
 """What is left of a digit's likelihood that no date has there."""
 _PRECISION: Final = 1e-13
 """Shares that no page is as small as."""
+_CLOSE: Final = 1e-4
+"""How exactly what lies between two keys is measured, as a share of it."""
 
 
 def common_prefix(one: str, other: str) -> int:
@@ -255,6 +257,30 @@ class Alphabet:
             width *= share
         return min(value, 1.0)
 
+    def fractions(self, low: str, high: str, depth: int) -> tuple[float, float]:
+        """The same of two keys, as exactly as what lies between them needs: of random keys a few characters, not a dozen."""
+        lower = upper = 0.0
+        low_width, high_width = float(len(low) > depth), float(len(high) > depth)
+        low_before, high_before = low[depth - 1 : depth], high[depth - 1 : depth]
+        depths = self._depths
+        for at in range(depth, len(depths)):
+            if low_width:
+                low_width, lower, low_before = self._step(low, at, low_before, low_width, lower)
+            if high_width:
+                high_width, upper, high_before = self._step(high, at, high_before, high_width, upper)
+            if max(low_width, high_width) <= max(_PRECISION, _CLOSE * (upper - lower)):
+                break
+        return min(lower, 1.0), min(upper, 1.0)
+
+    def _step(self, key: str, at: int, before: str, width: float, value: float) -> tuple[float, float, str]:
+        """One character further: the share of what begins so, 0 at a key's end, and where that starts."""
+        signs = self._depths[at].views.get(before) or self._at(at, before)
+        if at >= len(key) or not signs.known:
+            return 0.0, value, before
+        before = key[at]
+        start, share = signs.places.get(before) or signs.place(before)
+        return width * share, value + width * start, before
+
     def width(self, key: str, depth: int, stop: int) -> float:
         """The share that keys with the first `stop` characters have among those with the first `depth`."""
         share = 1.0
@@ -266,8 +292,8 @@ class Alphabet:
     def distance(self, low: str, high: str, depth: int) -> float:
         """What lies between two keys, as a share of all that have the first `depth` characters of both."""
         parting = max(depth, common_prefix(low, high))
-        share = self.fraction(high, parting) - self.fraction(low, parting)
-        return share * self.width(high, depth, parting)
+        lower, upper = self.fractions(low, high, parting)
+        return (upper - lower) * self.width(high, depth, parting)
 
     def key_at(self, fraction: float, start: str, resolution: float) -> str:
         """The shortest text after `start` that lies within `resolution` of a fraction."""

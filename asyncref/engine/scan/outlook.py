@@ -104,8 +104,8 @@ def look(
     depth = prefix if last is None else common_prefix(position, last)
     end = 1.0 if last is None else alphabet.fraction(last, depth)
     parting = max(depth, common_prefix(origin, position))
-    here = there = alphabet.fraction(position, parting)
-    taken = here - alphabet.fraction(origin, parting)
+    start, here = alphabet.fractions(origin, position, parting)
+    there, taken = here, here - start
     near_density = rows / taken if taken > _TINY else 0.0
     near = rest = 0.0
     if parting > depth:

@@ -56,6 +56,22 @@ class Response:
             raise self._connection.failure()
         return receiver.take()
 
+    async def whole(self) -> memoryview | None:
+        """The rest of the body where it lies, which it does until the answer is closed; None if it is not all here.
+
+        Waits for the body's end, or until there is no room for more; what is not given here `chunk` gives.
+
+        Raises:
+            WireError: Nothing of the body came before it broke off.
+            RuntimeError: The answer was left.
+        """
+        receiver = self._held()
+        if not receiver.want(BUFFER_BYTES):
+            await self._connection.more(receiver)
+        if not receiver.waiting and not receiver.is_complete:
+            raise self._connection.failure()
+        return receiver.lying(receiver.waiting) if receiver.is_complete else None
+
     async def read_into(self, view: memoryview) -> int:
         """Fill a view with the next bytes of the body; those of an announced length are not copied on their way.
 
