@@ -85,7 +85,9 @@ def _buffers(kind: pa.DataType) -> int:
 def _joined(columns: Sequence[pa.Array[Any]]) -> list[list[Piece]]:
     """The pieces of each of a column's buffers."""
     there = list[Piece]()
-    if any(column.null_count for column in columns):
+    if any(
+        column.null_count for column in columns
+    ):  # bits of one batch end within a byte: joined here, not by the system
         valid = np.concatenate([column.is_valid().to_numpy(zero_copy_only=False) for column in columns])
         there.append(np.packbits(valid, bitorder="little").data)
     if not pa.types.is_string(columns[0].type):
