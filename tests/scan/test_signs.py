@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from asyncref.engine.scan.alphabet import Alphabet
 from asyncref.engine.scan.outlook import look
 from asyncref.engine.scan.signs import Place, Signs, legal, likely_beside
-from asyncref.engine.scan.waste import FREE_WASTE, TRUST, TRUST_FIRST, WASTE_A_PAGE, WASTE_IDLE, allowance
+from asyncref.engine.scan.waste import (
+    FREE_WASTE,
+    MOST_PROVEN,
+    TRUST,
+    TRUST_FIRST,
+    WASTE_A_PAGE,
+    WASTE_IDLE,
+    allowance,
+)
 
 TEXTS = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=20)
 COUNTS = st.integers(0, 10**6)
@@ -81,15 +89,27 @@ def test_every_place_of_the_line_belongs_to_one_character(ascii_text: str, marks
         assert signs.character(start + share / 2) == chr(point)
 
 
-@given(COUNTS, st.floats(0, 1e6), COUNTS, COUNTS, st.floats(0, 1))
-def test_requests_in_vain_are_a_bounded_share(pages: int, expected: float, hits: int, misses: int, idle: float) -> None:
-    allowed = allowance(pages, expected=expected, hits=hits, misses=misses, idle=idle)
+@given(COUNTS, COUNTS, st.floats(0, 1e6), st.tuples(COUNTS, COUNTS), st.floats(0, 1))
+def test_requests_in_vain_are_a_bounded_share(
+    pages: int, proven: int, expected: float, cuts: tuple[int, int], idle: float
+) -> None:
+    hits, misses = cuts
+    allowed = allowance(pages, proven=proven, expected=expected, hits=hits, misses=misses, idle=idle)
     counted = pages + min(expected, TRUST_FIRST + TRUST * pages)
-    assert FREE_WASTE <= allowed <= FREE_WASTE + 15 + (WASTE_A_PAGE + WASTE_IDLE) * counted
-    assert allowed <= allowance(pages + 1, expected=expected, hits=hits + 1, misses=misses, idle=idle)
-    assert allowance(pages, expected=expected, hits=0, misses=misses, idle=idle) == allowance(
-        pages, expected=0.0, hits=0, misses=0, idle=idle
+    most = FREE_WASTE + (0 if misses else MOST_PROVEN) + 15 + (WASTE_A_PAGE + WASTE_IDLE) * counted
+    assert FREE_WASTE <= allowed <= most
+    assert allowed <= allowance(pages + 1, proven=proven, expected=expected, hits=hits + 1, misses=misses, idle=idle)
+    assert allowance(pages, proven=0, expected=expected, hits=0, misses=misses, idle=idle) == allowance(
+        pages, proven=0, expected=0.0, hits=0, misses=0, idle=idle
     )  # where nothing vouches for them, expected pages count nothing
+
+
+def test_both_sides_of_a_cut_that_go_on_pay_for_one_more_until_a_cut_was_in_vain() -> None:
+    def allowed(proven: int, misses: int) -> float:
+        return allowance(6, proven=proven, expected=0.0, hits=1, misses=misses, idle=1.0)
+
+    assert [allowed(proven, 0) for proven in (0, 1, 2, 3)] == [1.0, 1.0, 2.0, 3.0]
+    assert allowed(3, 1) == FREE_WASTE
 
 
 @given(st.sampled_from([100.0, 1000.0, 5000.0]))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from asyncref.engine.scan.span import Span
-from asyncref.engine.scan.waste import FEW_PAGES, SOME_PAGES, allowance
+from asyncref.engine.scan.waste import FEW_PAGES, PROVEN_PAGES, SOME_PAGES, allowance
 
 LEAST_PAGES: Final = 4.0
 """A span with fewer pages left than this is not worth a cut: both halves end in a partly filled page."""
@@ -114,14 +114,16 @@ class Purse:
         """
         if self.is_endless:
             return ENDLESS, 0.0
-        unanswered = ends = 0
+        unanswered = ends = proven = 0
         for span in self.spans:
+            proven += span.pages >= PROVEN_PAGES
             if not span.pages:
                 unanswered += 1
             elif span.beyond is not None:
                 ends += 1
         allowed = allowance(
             self.pages,
+            proven=proven,
             expected=self.sure() / max(self.fullest, self.page_rows),
             hits=self.hits,
             misses=self.misses,

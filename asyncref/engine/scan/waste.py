@@ -6,6 +6,10 @@ from typing import Final
 
 FREE_WASTE: Final = 1.0
 """Requests in vain that any listing may cost."""
+PROVEN_PAGES: Final = 3
+"""Pages that a span has to have given, and to go on, to count as proven."""
+MOST_PROVEN: Final = 3
+"""Requests in vain that proven spans may add, one for each beside the first, as long as no cut was in vain."""
 FEW_PAGES: Final = 20
 SOME_PAGES: Final = 80
 RAMP: Final = 0.2
@@ -22,11 +26,12 @@ TRUST_FIRST: Final = 100
 """Pages that may be expected for each page that was read, and before."""
 
 
-def allowance(pages: int, *, expected: float, hits: int, misses: int, idle: float) -> float:
+def allowance(pages: int, *, proven: int, expected: float, hits: int, misses: int, idle: float) -> float:
     """Requests that may be in vain by now.
 
     Args:
         pages: Pages read.
+        proven: Spans that gave `PROVEN_PAGES` and go on.
         expected: Pages that are left by what is more than a guess.
         hits: Cuts that found a full page.
         misses: Cuts that found nothing.
@@ -36,4 +41,5 @@ def allowance(pages: int, *, expected: float, hits: int, misses: int, idle: floa
     likely = pages + borne_out * min(expected, VOUCHED * hits, TRUST_FIRST + TRUST * pages)
     counted = likely if likely >= SURELY * FEW_PAGES else pages
     ramp = RAMP * min(SOME_PAGES - FEW_PAGES, max(0.0, counted - FEW_PAGES))
-    return FREE_WASTE + ramp + (WASTE_A_PAGE + WASTE_IDLE * idle) * max(0.0, counted - SOME_PAGES)
+    free = FREE_WASTE + (0 if misses else min(MOST_PROVEN, max(0, proven - 1)))
+    return free + ramp + (WASTE_A_PAGE + WASTE_IDLE * idle) * max(0.0, counted - SOME_PAGES)
