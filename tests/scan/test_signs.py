@@ -12,6 +12,7 @@ from asyncref.engine.scan.signs import Place, Signs, legal, likely_beside
 from asyncref.engine.scan.waste import (
     FREE_WASTE,
     MOST_PROVEN,
+    PROVEN_FROM,
     TRUST,
     TRUST_FIRST,
     WASTE_A_PAGE,
@@ -105,11 +106,12 @@ def test_requests_in_vain_are_a_bounded_share(
 
 
 def test_both_sides_of_a_cut_that_go_on_pay_for_one_more_until_a_cut_was_in_vain() -> None:
-    def allowed(proven: int, misses: int) -> float:
-        return allowance(6, proven=proven, expected=0.0, hits=1, misses=misses, idle=1.0)
+    def allowed(proven: int, misses: int, pages: int = PROVEN_FROM) -> float:
+        return allowance(pages, proven=proven, expected=0.0, hits=1, misses=misses, idle=1.0)
 
     assert [allowed(proven, 0) for proven in (0, 1, 2, 3)] == [1.0, 1.0, 2.0, 3.0]
     assert allowed(3, 1) == FREE_WASTE
+    assert allowed(3, 0, PROVEN_FROM - 1) == FREE_WASTE
 
 
 @given(st.sampled_from([100.0, 1000.0, 5000.0]))

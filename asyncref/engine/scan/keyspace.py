@@ -15,8 +15,8 @@ read around it (`outlook.py`). How far to trust that:
   sure; a miss shortens the next leap, and that goes right behind all that is like what was found, if anything can be.
   So is the topmost span treated, above which anything may follow, until it is known whether anything is unlike all so far.
 * Requests in vain (a cut that finds nothing, the partly filled last page of each range) are a bounded share (`purse.py`) of the
-  pages, so a small prefix is listed almost serially. What is expected counts as far as cuts have found something. Part
-  of them is kept for when workers abound, and one is always left for a listing that has become serial.
+  pages, so a small prefix is listed almost serially. What is expected counts as far as cuts have found something. One
+  is always left for a listing that has become serial.
 """
 
 from __future__ import annotations

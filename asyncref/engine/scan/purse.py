@@ -19,10 +19,8 @@ PART_PAGES: Final = 8.0
 """Before that no smaller parts are made: nobody knows how much is still to be found."""
 SPARE: Final = 3.0
 """Requests in vain that are left, from which on idle workers may cut what is thought to be little."""
-SPARED: Final = 0.6
-"""The share of the requests that may be in vain which is there while all workers are busy."""
 ABOUND: Final = 0.5
-"""The share of idle workers from which on all of it is."""
+"""The share of idle workers from which on they may cut smaller parts."""
 ALONE: Final = 0.9
 """The same from which on a listing is as good as serial: one cut is then always allowed, some pages after the last."""
 ALONE_PAGES: Final = 8
@@ -82,7 +80,7 @@ class Purse:
     def room(self, idle: int) -> int:
         """How many cuts may be made now, for so many idle workers."""
         allowed, spent = self._waste()
-        room = min(idle, int(allowed * (SPARED + (1.0 - SPARED) * min(1.0, self.idle / ABOUND)) - spent))
+        room = min(idle, int(allowed - spent))
         return 1 if room <= 0 and self._is_alone(spent) else room
 
     def sizes(self, fair: float) -> tuple[float, float]:

@@ -8,6 +8,8 @@ FREE_WASTE: Final = 1.0
 """Requests in vain that any listing may cost."""
 PROVEN_PAGES: Final = 3
 """Pages that a span has to have given, and to go on, to count as proven."""
+PROVEN_FROM: Final = 10
+"""Pages of a listing before that counts: a small one must not pay for it."""
 MOST_PROVEN: Final = 3
 """Requests in vain that proven spans may add, one for each beside the first, as long as no cut was in vain."""
 FEW_PAGES: Final = 20
@@ -41,5 +43,5 @@ def allowance(pages: int, *, proven: int, expected: float, hits: int, misses: in
     likely = pages + borne_out * min(expected, VOUCHED * hits, TRUST_FIRST + TRUST * pages)
     counted = likely if likely >= SURELY * FEW_PAGES else pages
     ramp = RAMP * min(SOME_PAGES - FEW_PAGES, max(0.0, counted - FEW_PAGES))
-    free = FREE_WASTE + (0 if misses else min(MOST_PROVEN, max(0, proven - 1)))
+    free = FREE_WASTE + (0 if misses or pages < PROVEN_FROM else min(MOST_PROVEN, max(0, proven - 1)))
     return free + ramp + (WASTE_A_PAGE + WASTE_IDLE * idle) * max(0.0, counted - SOME_PAGES)
