@@ -28,7 +28,7 @@ from math import inf
 from typing import Final
 
 from asyncref.engine.scan.alphabet import Alphabet, behind, common_prefix
-from asyncref.engine.scan.gauge import may_differ, measure, outlook
+from asyncref.engine.scan.gauge import GUESS, SAMPLED_GUESS, may_differ, measure, outlook
 from asyncref.engine.scan.purse import LEAST_PAGES, Purse
 from asyncref.engine.scan.span import GROWTH, Span
 from asyncref.model import KeyRange, Page
@@ -159,7 +159,7 @@ class KeySpace:
             return found
         for span in self.spans:
             if span.unread is not None:
-                measure(self._alphabet, span, len(self.prefix))
+                self._measure(span)
         top, room = self.spans[-1], purse.room(idle)
         if room <= 0:
             return found
@@ -213,7 +213,10 @@ class KeySpace:
             below.faith = 2
             below.beyond = span.beyond
             below.growth = max(LEAST_GROWTH, below.growth**0.5)
-        measure(self._alphabet, below, len(self.prefix))
+        self._measure(below)
+
+    def _measure(self, span: Span) -> None:
+        measure(self._alphabet, span, len(self.prefix), SAMPLED_GUESS if self.samples else GUESS)
 
     def _part_as_before(self, idle: int) -> list[Span]:
         """Cut the spans at hints, once, for all that are idle."""
