@@ -83,13 +83,20 @@ are_alike(const Scan *scan)
     return 1;
 }
 
+/* Whether every row has a value in a column, and each was converted. */
+static int
+is_converted(const Scan *scan, int column)
+{
+    const Ready *ready = &scan->ready[column];
+    return ready->good && scan->filled[column] == scan->rows && ready->items != NULL;
+}
+
 /* Whether nobody will ask where a column's values lie; `alike` as `are_alike` has it. */
 static int
 is_settled(const Scan *scan, int column, int alike)
 {
     const Ready *ready = &scan->ready[column];
-    int whole = ready->good && scan->filled[column] == scan->rows && ready->items != NULL;
-    return whole && alike && (ready->form != 'e' || ready->count == scan->rows);
+    return alike && is_converted(scan, column) && (ready->form != 'e' || ready->count == scan->rows);
 }
 
 /* Whether a page that was taken for a lean one is one: its columns are settled, but for those that no row has. */
@@ -125,10 +132,8 @@ as_columns(Scan *scan)
     int alike = are_alike(scan);
     PyObject *columns = PyTuple_New(scan->column_count);
     for (int c = 0; columns != NULL && c < scan->column_count; c++) {
-        Ready *ready = &scan->ready[c];
-        int whole = ready->good && scan->filled[c] == scan->rows && ready->items != NULL;
         int settled = scan->lean || is_settled(scan, c, alike); /* a lean page has no offsets; a column is settled, or empty */
-        PyObject *values = whole ? finished(ready, scan->rows) : Py_NewRef(Py_None);
+        PyObject *values = is_converted(scan, c) ? finished(&scan->ready[c], scan->rows) : Py_NewRef(Py_None);
         PyObject *starts = settled ? Py_NewRef(Py_None) : side_of(scan, c, 0);
         PyObject *ends = settled ? Py_NewRef(Py_None) : side_of(scan, c, 1);
         /* "N" hands the references over; it fails, and frees them, where one is NULL. */

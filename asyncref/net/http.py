@@ -10,7 +10,7 @@ import asyncio
 import os
 import ssl
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from time import monotonic
 from typing import Final
@@ -22,39 +22,13 @@ from asyncref.net import wire
 from asyncref.net.foreign import FOREIGN, ours_for
 from asyncref.net.proxies import Detour, Proxy, proxy_of
 from asyncref.net.response import Held, Pour, Response
+from asyncref.net.settings import HttpSettings, ssl_context
 from asyncref.net.wire import Origin
 
 PAGE_BYTES: Final = 64 * 2**20
 """Longest answer that is read whole: a page of a listing takes a hundredth."""
 _ERROR_BYTES: Final = 2**16
 _PROXIED: Final = "asyncref.net.proxied"  # loaded when a proxy is in between: aiohttp takes 80 ms
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpSettings:
-    """How to reach servers.
-
-    Attributes:
-        connections: Most connections at once.
-        connect_timeout_s: Bound on establishing one.
-        idle_timeout_s: Bound on silence.
-        keepalive_s: How long an idle connection is kept.
-        proxies: Proxy URLs by scheme of the request; None reads HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY.
-        verify: Whether to check certificates, or the file or folder of authorities.
-        client_cert: A file with certificate and key, or a pair of files.
-        tcp_keepalive: Ask the system to probe idle connections.
-        user_agent: As sent.
-    """
-
-    connections: int = 128
-    connect_timeout_s: float = 10.0
-    idle_timeout_s: float = 60.0
-    keepalive_s: float = 12.0
-    proxies: Mapping[str, str] | None = field(default=None, repr=False)  # may hold passwords
-    verify: bool | str = True
-    client_cert: str | tuple[str, str] | None = None
-    tcp_keepalive: bool = False
-    user_agent: str = "asyncref"
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +282,7 @@ class HttpPool:
         """The TLS context, made once, in a thread: reading the system's authorities takes 20 ms."""
         if self._context is None:
             try:
-                self._context = await anyio.to_thread.run_sync(_ssl_context, self._settings)
+                self._context = await anyio.to_thread.run_sync(ssl_context, self._settings)
             except OSError as error:
                 raise OptionError(f"verify or client_cert cannot be used: {error}") from error
         return self._context
@@ -341,18 +315,3 @@ class _Exchange(Held):
     async def __aenter__(self) -> Response:
         self._response = await self._sending
         return self._response
-
-
-def _ssl_context(settings: HttpSettings) -> ssl.SSLContext:
-    verify = settings.verify
-    context = ssl.create_default_context()
-    if verify is False:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    elif isinstance(verify, str):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(**{"capath" if os.path.isdir(verify) else "cafile": verify})  # noqa: PTH112
-    if settings.client_cert is not None:
-        pair = settings.client_cert
-        context.load_cert_chain(*((pair,) if isinstance(pair, str) else pair))
-    return context

@@ -272,16 +272,20 @@ _PIECES = st.binary(max_size=3) | st.sampled_from(
 )
 
 
+def changed(draw, text, pieces, most):
+    """The text with a stretch of at most so many bytes replaced by one of the pieces."""
+    at = draw(st.integers(0, len(text)))
+    stop = min(len(text), at + draw(st.integers(0, most)))
+    return text[:at] + draw(pieces | st.just(text[at:stop] * 2)) + text[stop:]
+
+
 @st.composite
 def mutated(draw):
     """A page of either kind with some bytes cut, doubled, changed or put in."""
     keep = draw(st.sampled_from(["objects", "latest", "stored", "all"]))
     body = draw(pages(versions=keep != "objects"))
     for _ in range(draw(st.integers(0, 3))):
-        at = draw(st.integers(0, len(body)))
-        stop = min(len(body), at + draw(st.integers(0, 60)))
-        piece = draw(st.sampled_from([b"", body[at:stop] * 2]) | _PIECES)
-        body = body[:at] + piece + body[stop:]
+        body = changed(draw, body, st.just(b"") | _PIECES, 60)
     return body, keep
 
 
@@ -306,9 +310,9 @@ def alike(draw):
     ]
     for _ in range(draw(st.integers(0, 2))):
         row = draw(st.integers(0, len(rows) - 1))
-        at = draw(st.integers(0, len(rows[row])))
-        piece = draw(_PIECES | st.sampled_from([b"Z<", b"GLACIER", b"false", b"000Z", b"</Size>"]))
-        rows[row] = rows[row][:at] + piece + rows[row][at + draw(st.integers(0, 25)) :]
+        rows[row] = changed(
+            draw, rows[row], _PIECES | st.sampled_from([b"Z<", b"GLACIER", b"false", b"000Z", b"</Size>"]), 25
+        )
     root = "ListBucketResult" if keep == "objects" else "ListVersionsResult"
     body = b"<%b><IsTruncated>false</IsTruncated>%b</%b>" % (root.encode(), b"".join(rows), root.encode())
     return body, keep

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from asyncref.errors import BrokenBodyError, ConnectionFailedError
-from asyncref.net.http import HttpPool, HttpSettings
+from asyncref.net.http import HttpPool
+from asyncref.net.settings import HttpSettings
 from tests.servers import free_ports
 
 

@@ -7,7 +7,8 @@ import traceback
 import pytest
 
 from asyncref.errors import AsyncrefError, BrokenBodyError, ConnectionFailedError, InvalidURIError
-from asyncref.net.http import HttpPool, HttpSettings
+from asyncref.net.http import HttpPool
+from asyncref.net.settings import HttpSettings
 from tests.servers.proxy import Reset, Status
 
 SIGNED = "container?sv=2024-11-04&sig=S3CR3T%2Fsignature"

@@ -12,7 +12,8 @@ import pytest
 import uvloop
 
 from asyncref.errors import BrokenBodyError, ConnectionFailedError
-from asyncref.net.http import HttpPool, HttpSettings
+from asyncref.net.http import HttpPool
+from asyncref.net.settings import HttpSettings
 from tests.servers.bytewise import OK, get, serving, whole
 
 pytestmark = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])

@@ -12,6 +12,7 @@ from asyncref.backends import open_backend
 from asyncref.errors import BrokenBodyError, ProtocolError, ThrottledError
 from asyncref.model import Limits, ListRequest
 from asyncref.net import http
+from asyncref.net.settings import HttpSettings
 from asyncref.uri import parse
 from tests.servers.bytewise import OK, get, serving
 
@@ -64,7 +65,7 @@ def test_a_page_that_drips_is_given_up(run, script, by, request):
 
     async def main():
         async with serving(script, idle_timeout_s=0.3) as (_, _, url):
-            pool = http.HttpPool(http.HttpSettings(proxies={"http": url} if by == "proxy" else {}, idle_timeout_s=0.3))
+            pool = http.HttpPool(HttpSettings(proxies={"http": url} if by == "proxy" else {}, idle_timeout_s=0.3))
             with pytest.raises(BrokenBodyError, match=r"no more than \d+ bytes came in 0.3 s"):
                 await asyncio.wait_for(get(pool, url), 30)
             await pool.aclose()

@@ -10,7 +10,8 @@ import pytest
 import uvloop
 
 from asyncref.errors import BrokenBodyError, ConnectionFailedError, InvalidURIError, OptionError
-from asyncref.net.http import HttpPool, HttpSettings
+from asyncref.net.http import HttpPool
+from asyncref.net.settings import HttpSettings
 from asyncref.net.wire import BUFFER_BYTES
 from benchmarks.store.certificate import write_certificate
 from tests.servers.bytewise import OK, get, serving

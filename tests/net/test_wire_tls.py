@@ -16,7 +16,8 @@ import pytest
 import uvloop
 
 from asyncref.errors import BrokenBodyError, ConnectionFailedError
-from asyncref.net.http import HttpPool, HttpSettings
+from asyncref.net.http import HttpPool
+from asyncref.net.settings import HttpSettings
 from asyncref.net.wire import tls
 from benchmarks.store.certificate import write_certificate
 from tests.servers.bytewise import OK, get

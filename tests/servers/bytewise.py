@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, suppress
 
-from asyncref.net.http import HttpPool, HttpSettings
+from asyncref.net.http import HttpPool
+from asyncref.net.settings import HttpSettings
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
 

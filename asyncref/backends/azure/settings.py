@@ -14,7 +14,7 @@ from asyncref.backends.azure.sign import AccountKey
 from asyncref.backends.azure.tokens import Tokens, default_credential, service_principal
 from asyncref.errors import OptionError
 from asyncref.model import Limits
-from asyncref.net.http import HttpSettings
+from asyncref.net.settings import HttpSettings
 
 OPTIONS: Final = {
     "account_name": "the storage account",

@@ -13,7 +13,7 @@ import orjson
 
 from asyncref.errors import OptionError
 from asyncref.model import Limits
-from asyncref.net.http import HttpSettings
+from asyncref.net.settings import HttpSettings
 
 OPTIONS: Final = {
     "endpoint_url": "base URL of the service",

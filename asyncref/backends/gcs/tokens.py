@@ -19,7 +19,8 @@ import orjson
 
 from asyncref.backends.gcs.settings import GcsSettings
 from asyncref.errors import ConnectionFailedError, CredentialsError, OptionError, ServerError, ThrottledError
-from asyncref.net.http import HttpPool, HttpSettings, Reply
+from asyncref.net.http import HttpPool, Reply
+from asyncref.net.settings import HttpSettings
 
 _SCOPES: Final = ["https://www.googleapis.com/auth/devstorage.read_only"]
 _METADATA: Final = "http://{}/computeMetadata/v1/instance/service-accounts/default/token"

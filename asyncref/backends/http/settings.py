@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from asyncref.errors import OptionError
 from asyncref.model import Limits
-from asyncref.net.http import HttpSettings
+from asyncref.net.settings import HttpSettings
 
 _KNOWN: Final = (
     "username",

@@ -17,7 +17,7 @@ from botocore.session import Session
 from asyncref.backends.s3.hosts import default_addressing, default_region
 from asyncref.errors import OptionError
 from asyncref.model import Limits
-from asyncref.net.http import HttpSettings
+from asyncref.net.settings import HttpSettings
 from asyncref.net.sign import Keys
 
 OPTIONS: Final = {

@@ -49,12 +49,7 @@ class Response:
             WireError: The body broke off.
             RuntimeError: The answer was left.
         """
-        receiver = self._held()
-        if not receiver.want(least):
-            await self._connection.more(receiver)
-        if not receiver.waiting and not receiver.is_complete:
-            raise self._connection.failure()
-        return receiver.take()
+        return (await self._come(least)).take()
 
     async def whole(self) -> memoryview | None:
         """The rest of the body where it lies, which it does until the answer is closed; None if it is not all here.
@@ -65,11 +60,7 @@ class Response:
             WireError: Nothing of the body came before it broke off.
             RuntimeError: The answer was left.
         """
-        receiver = self._held()
-        if not receiver.want(BUFFER_BYTES):
-            await self._connection.more(receiver)
-        if not receiver.waiting and not receiver.is_complete:
-            raise self._connection.failure()
+        receiver = await self._come(BUFFER_BYTES)
         return receiver.lying(receiver.waiting) if receiver.is_complete else None
 
     async def read_into(self, view: memoryview) -> int:
@@ -148,6 +139,15 @@ class Response:
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
             self._release(self._connection, receiver)
+
+    async def _come(self, least: int) -> Receiver:
+        """Wait until so many bytes of the body lie here, or its rest; raises as `chunk` does."""
+        receiver = self._held()
+        if not receiver.want(least):
+            await self._connection.more(receiver)
+        if not receiver.waiting and not receiver.is_complete:
+            raise self._connection.failure()
+        return receiver
 
     def _held(self) -> Receiver:
         if self._receiver is None:
